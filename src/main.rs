@@ -1,0 +1,2 @@
+//! The wharf program.
+fn main(){}
