@@ -1,1 +1,20 @@
-//! x
+//! What Wharf keeps: the OCI vocabulary, the bytes of blobs, uploads under way, and the metadata.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`oci`] | the words of the specifications as parsed types; no I/O |
+//! | [`blob`] | immutable bytes that lie at a location |
+//! | [`upload`] | bytes that are still arriving, and their running hash |
+//! | [`disk`] | both of them on a local disk |
+//! | [`metadata`] | who has what: repositories, manifests, tags, links, in SQL |
+//! | [`clock`] | the time, handed in so that it can be chosen in a test |
+//!
+//! Nothing here knows HTTP, users or configuration. The rule that ties the parts together: bytes
+//! are durable before the metadata names them, and the metadata stops naming them before they go.
+
+pub mod blob;
+pub mod clock;
+pub mod disk;
+pub mod metadata;
+pub mod oci;
+pub mod upload;

@@ -1,0 +1,129 @@
+//! Hashes and writes what arrives for an upload.
+//!
+//! Frames of the network are small. They gather to a batch, and while one batch is hashed and
+//! written on a blocking thread the next one gathers, so receiving overlaps with both, and bytes
+//! are hashed and copied to the page cache while they are hot. A client that is slow holds memory
+//! for what waits and no thread.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use bytes::Bytes;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::blob::Error;
+use crate::upload::{Appender, Progress, UploadId};
+
+/// How many bytes gather before they are written. Two batches are in memory for an upload under
+/// way: 200 uploads stay near 100 MiB.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// The open end of an upload on disk.
+pub(super) struct DiskAppender {
+    sink: Sink,
+    waiting: Vec<Bytes>,
+    waiting_bytes: usize,
+}
+
+/// Where the file and the hash are.
+enum Sink {
+    /// Here.
+    Idle(Box<Tail>),
+    /// With a blocking thread, which brings them back.
+    Busy(JoinHandle<Result<Box<Tail>, Error>>),
+    /// Lost to a failure; what was written since the last pause doesn't count.
+    Failed,
+}
+
+struct Tail {
+    id: UploadId,
+    file: File,
+    progress: Progress,
+}
+
+impl DiskAppender {
+    /// Opens the file behind `progress`, dropping what lies beyond. Blocks.
+    pub(super) fn open(path: &Path, id: UploadId, progress: Progress) -> Result<Self, Error> {
+        let failed = |source| Error::from_io("open upload", id, source);
+        let mut file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length < progress.offset {
+            return Err(Error::Short {
+                name: id.to_string(),
+                actual: length,
+            });
+        }
+        if length > progress.offset {
+            file.set_len(progress.offset).map_err(failed)?;
+        }
+        file.seek(SeekFrom::Start(progress.offset))
+            .map_err(failed)?;
+        Ok(Self {
+            sink: Sink::Idle(Box::new(Tail { id, file, progress })),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+        })
+    }
+
+    /// Waits until the last batch is written.
+    async fn settle(&mut self) -> Result<Box<Tail>, Error> {
+        match std::mem::replace(&mut self.sink, Sink::Failed) {
+            Sink::Idle(tail) => Ok(tail),
+            Sink::Busy(work) => match work.await {
+                Ok(outcome) => outcome,
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            },
+            Sink::Failed => Err(Error::NotFound {
+                name: "an upload that failed before".into(),
+            }),
+        }
+    }
+
+    /// Hands what waits to a blocking thread.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let mut tail = self.settle().await?;
+        let batch = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        self.sink = Sink::Busy(spawn_blocking(move || {
+            tail.write(&batch)?;
+            Ok(tail)
+        }));
+        Ok(())
+    }
+}
+
+impl Tail {
+    fn write(&mut self, batch: &[Bytes]) -> Result<(), Error> {
+        for bytes in batch {
+            self.progress.hasher.update(bytes);
+            self.file
+                .write_all(bytes)
+                .map_err(|source| Error::from_io("write upload", self.id, source))?;
+            self.progress.offset += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl Appender for DiskAppender {
+    async fn append(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.waiting_bytes += bytes.len();
+        self.waiting.push(bytes);
+        if self.waiting_bytes >= BATCH_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn pause(&mut self) -> Result<Progress, Error> {
+        if !self.waiting.is_empty() {
+            self.flush().await?;
+        }
+        let tail = self.settle().await?;
+        let progress = tail.progress.clone();
+        self.sink = Sink::Idle(tail);
+        Ok(progress)
+    }
+}

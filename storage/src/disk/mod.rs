@@ -1,0 +1,299 @@
+//! Blobs and uploads on a local disk.
+//!
+//! ```text
+//! DATA/
+//!   wharf.lock                             held while a server uses the folder
+//!   metadata.sqlite3 (-wal, -shm)          see metadata::sqlite
+//!   uploads/<upload id>                    bytes that are still arriving
+//!   blobs/sha256/ab/<hex>-<upload id>      the bytes of a blob, never changed
+//!   blobs/sha512/ab/<hex>-<upload id>
+//! ```
+//!
+//! An upload becomes a blob by fdatasync of its file, a rename, and fsync of the folder it came
+//! to. The 512 folders are made and synced when the store is opened, so that step never meets a
+//! folder whose own entry could be lost.
+//!
+//! | module | job |
+//! |---|---|
+//! | `append` | hashes and writes what arrives |
+//! | `read` | hands out the bytes of blobs |
+
+mod append;
+mod read;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
+use tokio::task::spawn_blocking;
+
+use crate::blob::{BlobStore, ByteStream, Error, Location};
+use crate::oci::{Algorithm, Digest};
+use crate::upload::{Appender, Hasher, Progress, UploadId, UploadStore};
+
+/// How many bytes are hashed again at once.
+const REHASH_CHUNK: usize = 1 << 20;
+
+/// Why a folder can't be used as a store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another server uses it.
+    #[error("{} is in use by another server", .0.display())]
+    Locked(PathBuf),
+    /// It can't be made or read.
+    #[error("failed to open {}", path.display())]
+    Io {
+        /// The file or folder at fault.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Blobs and uploads in a folder of the local disk.
+#[derive(Clone, Debug)]
+pub struct DiskStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    epoch: String,
+    /// The lock goes with the file.
+    _lock: File,
+}
+
+impl DiskStore {
+    /// Opens the folder, making what is missing of it, and locks it for this process. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When another server holds the folder, or it can't be written.
+    pub fn open(root: &Path) -> Result<Self, OpenError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        fs::create_dir_all(root).map_err(failed(root))?;
+        let lock_path = root.join("wharf.lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&lock_path)
+            .map_err(failed(&lock_path))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked(root.to_owned())),
+            Err(errno) => return Err(failed(&lock_path)(errno.into())),
+        }
+
+        make_folder(&root.join("uploads")).map_err(failed(root))?;
+        make_folder(&root.join("blobs")).map_err(failed(root))?;
+        for algorithm in Algorithm::ALL {
+            let folder = root.join("blobs").join(algorithm.as_str());
+            make_folder(&folder).map_err(failed(&folder))?;
+            for prefix in 0..=255_u8 {
+                make_folder(&folder.join(format!("{prefix:02x}"))).map_err(failed(&folder))?;
+            }
+            sync_folder(&folder).map_err(failed(&folder))?;
+        }
+        sync_folder(&root.join("blobs")).map_err(failed(root))?;
+        sync_folder(root).map_err(failed(root))?;
+
+        let shared = Shared {
+            root: root.to_owned(),
+            epoch: boot_id(),
+            _lock: lock,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    fn upload_path(&self, id: UploadId) -> PathBuf {
+        self.shared.root.join("uploads").join(id.to_string())
+    }
+
+    fn blob_path(&self, location: &Location) -> PathBuf {
+        self.shared.root.join("blobs").join(location.as_str())
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// What the kernel calls this run of the machine; where it doesn't say, this process's own name,
+/// so that uploads then end with the process.
+fn boot_id() -> String {
+    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(id) => id.trim().to_owned(),
+        Err(_) => uuid::Uuid::now_v7().to_string(),
+    }
+}
+
+/// Where the bytes of an upload lie once they are the blob `digest`.
+fn location_of(id: UploadId, digest: &Digest) -> Location {
+    let (algorithm, hex) = (digest.algorithm(), digest.hex());
+    let text = format!("{algorithm}/{prefix}/{hex}-{id}", prefix = &hex[..2]);
+    text.parse()
+        .expect("digests and upload ids are plain components")
+}
+
+/// Removes a file that may be gone already.
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        // Work on files is never cancelled, so the join failed by a panic of ours.
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+#[async_trait::async_trait]
+impl BlobStore for DiskStore {
+    async fn read(&self, location: &Location, range: Range<u64>) -> Result<ByteStream, Error> {
+        read::open(self.blob_path(location), location.clone(), range).await
+    }
+
+    async fn remove(&self, location: &Location) -> Result<(), Error> {
+        let path = self.blob_path(location);
+        let location = location.clone();
+        blocking(move || {
+            remove_if_there(&path).map_err(|source| Error::from_io("remove", &location, source))
+        })
+        .await
+    }
+}
+
+#[async_trait::async_trait]
+impl UploadStore for DiskStore {
+    fn epoch(&self) -> &str {
+        &self.shared.epoch
+    }
+
+    async fn create(&self, id: UploadId) -> Result<(), Error> {
+        let path = self.upload_path(id);
+        blocking(move || {
+            File::create_new(path).map_err(|source| Error::from_io("create upload", id, source))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn resume(&self, id: UploadId, progress: Progress) -> Result<Box<dyn Appender>, Error> {
+        let path = self.upload_path(id);
+        let appender = blocking(move || append::DiskAppender::open(&path, id, progress)).await?;
+        Ok(Box::new(appender))
+    }
+
+    async fn rehash(
+        &self,
+        id: UploadId,
+        offset: u64,
+        algorithm: Algorithm,
+    ) -> Result<Hasher, Error> {
+        let path = self.upload_path(id);
+        blocking(move || {
+            let failed = |source| Error::from_io("read upload", id, source);
+            let mut file = File::open(path).map_err(failed)?.take(offset);
+            let mut hasher = Hasher::new(algorithm);
+            let mut chunk = vec![0; REHASH_CHUNK];
+            let mut hashed = 0;
+            loop {
+                match file.read(&mut chunk).map_err(failed)? {
+                    0 => break,
+                    length => {
+                        hasher.update(&chunk[..length]);
+                        hashed += length as u64;
+                    }
+                }
+            }
+            if hashed < offset {
+                return Err(Error::Short {
+                    name: id.to_string(),
+                    actual: hashed,
+                });
+            }
+            Ok(hasher)
+        })
+        .await
+    }
+
+    async fn finish(&self, id: UploadId, digest: &Digest) -> Result<Location, Error> {
+        let upload = self.upload_path(id);
+        let location = location_of(id, digest);
+        let blob = self.blob_path(&location);
+        blocking(move || {
+            match File::open(&upload) {
+                Ok(file) => {
+                    let failed = |source| Error::from_io("sync upload", id, source);
+                    file.sync_data().map_err(failed)?;
+                    fs::rename(&upload, &blob)
+                        .map_err(|source| Error::from_io("move upload", id, source))?;
+                }
+                // A crash came between the rename and the commit of an earlier call.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && blob.exists() => {}
+                Err(error) => return Err(Error::from_io("open upload", id, error)),
+            }
+            let folder = blob.parent().expect("a blob lies in a folder");
+            sync_folder(folder)
+                .map_err(|source| Error::from_io("sync the folder of", &location, source))?;
+            Ok(location)
+        })
+        .await
+    }
+
+    async fn discard(&self, id: UploadId, unrecorded: Option<&Digest>) -> Result<(), Error> {
+        let upload = self.upload_path(id);
+        let blob = unrecorded.map(|digest| self.blob_path(&location_of(id, digest)));
+        blocking(move || {
+            for path in [Some(upload), blob].into_iter().flatten() {
+                remove_if_there(&path)
+                    .map_err(|source| Error::from_io("remove upload", id, source))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<Vec<UploadId>, Error> {
+        let folder = self.shared.root.join("uploads");
+        blocking(move || {
+            let failed = |source| Error::from_io("list", "uploads", source);
+            let mut uploads = Vec::new();
+            for entry in fs::read_dir(folder).map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name();
+                // What isn't named like an upload was not put there by us.
+                uploads.extend(name.to_str().and_then(|name| name.parse::<UploadId>().ok()));
+            }
+            Ok(uploads)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
