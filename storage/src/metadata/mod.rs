@@ -1,1 +1,74 @@
-//! x
+//! The metadata: which repositories, manifests, tags and blobs there are, in SQL.
+//!
+//! # Layers
+//!
+//! [`Metadata`] is what callers hold. Each of its methods is one transaction: when it returns
+//! well, what it did is durable as a whole, and when it fails, nothing of it happened. A method is
+//! written once, against [`Transaction`], in SQL that SQLite and PostgreSQL both take (`$1`
+//! placeholders, `ON CONFLICT`, `RETURNING`). A [`Database`] runs such methods on threads of its
+//! own, since both drivers block.
+//!
+//! | module | job |
+//! |---|---|
+//! | `blobs` | links of blobs to repositories, mounts |
+//! | `manifests` | pushing, reading and deleting manifests |
+//! | `tags`, `referrers`, `repositories` | lists, a page at a time |
+//! | `uploads` | the rows of uploads under way |
+//! | `removals` | bytes that wait to be removed |
+//! | `transaction` | the face of a database that methods are written against |
+//! | `database` | running methods on a database's threads |
+//! | [`sqlite`] | the driver for SQLite |
+//!
+//! Times and names come in as values; nothing here looks at a clock or makes up a name.
+
+mod blobs;
+mod database;
+mod error;
+mod manifests;
+mod referrers;
+mod removals;
+mod repositories;
+pub mod sqlite;
+mod tags;
+mod transaction;
+mod uploads;
+
+use std::sync::Arc;
+
+pub use blobs::{Blob, FinishedUpload, Stored};
+pub use database::{Database, Job};
+pub use error::Error;
+pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
+pub use repositories::Creation;
+pub use transaction::{Row, Transaction, Value};
+pub use uploads::{NewUpload, Upload};
+
+/// The metadata of a registry.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    database: Arc<dyn Database>,
+}
+
+impl Metadata {
+    /// The metadata that lies in `database`.
+    #[must_use]
+    pub fn new(database: Arc<dyn Database>) -> Self {
+        Self { database }
+    }
+
+    /// Looks whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.read(|transaction| {
+            transaction.query("SELECT id FROM repositories LIMIT 1", &[])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod contract;

@@ -1,0 +1,334 @@
+//! Manifests: pushing, reading, deleting.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::error::Error;
+use super::repositories::{self, Creation};
+use super::transaction::{Row, Transaction, Value};
+use super::{Metadata, tags};
+use crate::clock::Timestamp;
+use crate::oci::{ContentKind, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
+
+/// Whether a manifest may name content that its repository doesn't have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingContent {
+    /// It may: sparse images and indexes are legal.
+    Accepted,
+    /// It may not, but for layers that may lie elsewhere.
+    Refused,
+}
+
+/// A manifest on its way into a repository.
+#[derive(Clone, Debug)]
+pub struct ManifestPush {
+    /// Where it goes.
+    pub repository: RepositoryName,
+    /// What it is.
+    pub manifest: Manifest,
+    /// Its digest, in the algorithm that the client asked for.
+    pub digest: Digest,
+    /// The tags that shall name it.
+    pub tags: Vec<Tag>,
+    /// Who pushes it.
+    pub actor: String,
+    /// Whether the repository may be made.
+    pub creation: Creation,
+    /// Whether it may name what is not there.
+    pub missing_content: MissingContent,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// What a push changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The tags that name another manifest now than before.
+    pub moved_tags: Vec<Tag>,
+}
+
+/// What is told of a manifest without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestHead {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its type.
+    pub media_type: MediaType,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// A manifest with its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestBytes {
+    /// What is told of it.
+    pub head: ManifestHead,
+    /// The bytes as they were pushed.
+    pub bytes: Bytes,
+}
+
+const HEAD_BY_DIGEST: &str = "
+    SELECT manifests.digest, manifests.media_type, manifests.size_bytes FROM manifests
+    JOIN repositories ON repositories.id = manifests.repository_id
+    WHERE repositories.name = $1 AND manifests.digest = $2 AND manifests.deleted_at IS NULL";
+
+const HEAD_BY_TAG: &str = "
+    SELECT manifests.digest, manifests.media_type, manifests.size_bytes FROM tags
+    JOIN repositories ON repositories.id = tags.repository_id
+    JOIN manifests ON manifests.id = tags.manifest_id
+    WHERE repositories.name = $1 AND tags.name = $2 AND manifests.deleted_at IS NULL";
+
+const BYTES_BY_DIGEST: &str = "
+    SELECT manifests.digest, manifests.media_type, manifests.size_bytes, manifests.bytes
+    FROM manifests
+    JOIN repositories ON repositories.id = manifests.repository_id
+    WHERE repositories.name = $1 AND manifests.digest = $2 AND manifests.deleted_at IS NULL";
+
+const BYTES_BY_TAG: &str = "
+    SELECT manifests.digest, manifests.media_type, manifests.size_bytes, manifests.bytes
+    FROM tags
+    JOIN repositories ON repositories.id = tags.repository_id
+    JOIN manifests ON manifests.id = tags.manifest_id
+    WHERE repositories.name = $1 AND tags.name = $2 AND manifests.deleted_at IS NULL";
+
+impl Metadata {
+    /// Pushes a manifest: the document, what it names, and its tags, as one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], [`Error::ContentMissing`], or when the database fails.
+    pub async fn push_manifest(&self, push: ManifestPush) -> Result<Pushed, Error> {
+        self.write(move |transaction| push_manifest(transaction, &push))
+            .await
+    }
+
+    /// What is told of a manifest.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn manifest_head(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<ManifestHead>, Error> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        self.read(move |transaction| {
+            let sql = match reference {
+                Reference::Tag(_) => HEAD_BY_TAG,
+                Reference::Digest(_) => HEAD_BY_DIGEST,
+            };
+            let row = select(transaction, sql, &repository, &reference)?;
+            row.map(|mut row| read_head(&mut row)).transpose()
+        })
+        .await
+    }
+
+    /// A manifest with its bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<ManifestBytes>, Error> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        self.read(move |transaction| {
+            let sql = match reference {
+                Reference::Tag(_) => BYTES_BY_TAG,
+                Reference::Digest(_) => BYTES_BY_DIGEST,
+            };
+            let row = select(transaction, sql, &repository, &reference)?;
+            let read = |mut row: Row| {
+                let head = read_head(&mut row)?;
+                let bytes = row.bytes("a manifest's bytes")?.into();
+                Ok(ManifestBytes { head, bytes })
+            };
+            row.map(read).transpose()
+        })
+        .await
+    }
+
+    /// Deletes a manifest, and with it the tags that name it. It can be restored for a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ManifestUnknown`], or when the database fails.
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        let actor = actor.to_owned();
+        self.write(move |transaction| {
+            let row = transaction.query_one(
+                "UPDATE manifests SET deleted_at = $3
+                 WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
+                   AND digest = $2 AND deleted_at IS NULL
+                 RETURNING id",
+                &[
+                    repository.as_str().into(),
+                    digest.as_str().into(),
+                    now.into(),
+                ],
+            )?;
+            let Some(mut row) = row else {
+                return Err(Error::ManifestUnknown(digest.to_string()));
+            };
+            let manifest_id = row.integer("a manifest's id")?;
+            tags::remove_all_of(transaction, manifest_id, &digest, &actor, now)
+        })
+        .await
+    }
+}
+
+fn select(
+    transaction: &mut dyn Transaction,
+    sql: &'static str,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<Option<Row>, Error> {
+    let reference = match reference {
+        Reference::Tag(tag) => tag.as_str(),
+        Reference::Digest(digest) => digest.as_str(),
+    };
+    transaction.query_one(sql, &[repository.as_str().into(), reference.into()])
+}
+
+fn read_head(row: &mut Row) -> Result<ManifestHead, Error> {
+    Ok(ManifestHead {
+        digest: row.parsed("a manifest's digest")?,
+        media_type: row.parsed("a manifest's type")?,
+        size: row.size("a manifest's size")?,
+    })
+}
+
+fn push_manifest(transaction: &mut dyn Transaction, push: &ManifestPush) -> Result<Pushed, Error> {
+    let repository_id =
+        repositories::require_for_push(transaction, &push.repository, push.creation, push.now)?;
+    if push.missing_content == MissingContent::Refused {
+        let missing = missing_content(transaction, repository_id, &push.manifest)?;
+        if !missing.is_empty() {
+            return Err(Error::ContentMissing(missing));
+        }
+    }
+    let manifest_id = insert(transaction, repository_id, push)?;
+    let mut moved_tags = Vec::new();
+    for tag in &push.tags {
+        let moved = tags::set(
+            transaction,
+            &tags::Assignment {
+                repository_id,
+                tag,
+                manifest_id,
+                digest: &push.digest,
+                actor: &push.actor,
+                now: push.now,
+            },
+        )?;
+        if moved {
+            moved_tags.push(tag.clone());
+        }
+    }
+    Ok(Pushed { moved_tags })
+}
+
+fn insert(
+    transaction: &mut dyn Transaction,
+    repository_id: i64,
+    push: &ManifestPush,
+) -> Result<i64, Error> {
+    let manifest = &push.manifest;
+    let annotations = match manifest.annotations() {
+        annotations if annotations.is_empty() => None,
+        annotations => {
+            Some(serde_json::to_string(annotations).expect("a map of texts has a JSON form"))
+        }
+    };
+    // What is pushed again keeps the time of its first push, unless it had been deleted.
+    let row = transaction.query_one(
+        "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject,
+                                annotations, size_bytes, pushed_at, bytes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (repository_id, digest) DO UPDATE SET
+             media_type = excluded.media_type,
+             pushed_at = CASE WHEN manifests.deleted_at IS NULL THEN manifests.pushed_at
+                              ELSE excluded.pushed_at END,
+             deleted_at = NULL
+         RETURNING id",
+        &[
+            repository_id.into(),
+            push.digest.as_str().into(),
+            manifest.media_type().as_str().into(),
+            manifest.artifact_type().into(),
+            manifest.subject().map(Digest::as_str).into(),
+            annotations.as_deref().into(),
+            (manifest.bytes().len() as u64).into(),
+            push.now.into(),
+            Value::Bytes(manifest.bytes()),
+        ],
+    )?;
+    let manifest_id = row
+        .expect("an insert that updates on conflict returns its row")
+        .integer("a manifest's id")?;
+    for reference in manifest.references() {
+        transaction.execute(
+            "INSERT INTO manifest_references (manifest_id, digest, kind) VALUES ($1, $2, $3)
+             ON CONFLICT (manifest_id, digest, kind) DO NOTHING",
+            &[
+                manifest_id.into(),
+                reference.digest.as_str().into(),
+                reference.kind.as_str().into(),
+            ],
+        )?;
+    }
+    Ok(manifest_id)
+}
+
+/// What of the manifest's content the repository doesn't have, each digest once.
+fn missing_content(
+    transaction: &mut dyn Transaction,
+    repository_id: i64,
+    manifest: &Manifest,
+) -> Result<Vec<Digest>, Error> {
+    let mut missing = Vec::new();
+    let mut seen = BTreeSet::new();
+    for reference in manifest.references() {
+        let digest = &reference.digest;
+        let needed = match reference.kind {
+            ContentKind::Blob | ContentKind::Manifest | ContentKind::Either => seen.insert(digest),
+            ContentKind::ForeignBlob => false,
+        };
+        if !needed {
+            continue;
+        }
+        let row = transaction.query_one(
+            "SELECT
+                 EXISTS (SELECT 1 FROM manifests
+                         WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL),
+                 EXISTS (SELECT 1 FROM blob_links
+                         JOIN blobs ON blobs.id = blob_links.blob_id
+                         WHERE blob_links.repository_id = $1 AND blobs.digest = $2
+                           AND blob_links.deleted_at IS NULL)",
+            &[repository_id.into(), digest.as_str().into()],
+        )?;
+        let mut row = row.expect("a row of two answers");
+        let is_manifest = row.integer("whether a manifest is there")? != 0;
+        let is_blob = row.integer("whether a blob is there")? != 0;
+        let is_there = match reference.kind {
+            ContentKind::Blob | ContentKind::ForeignBlob => is_blob,
+            ContentKind::Manifest => is_manifest,
+            ContentKind::Either => is_manifest || is_blob,
+        };
+        if !is_there {
+            missing.push(digest.clone());
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,159 @@
+//! The driver for SQLite: one writer, several readers, each a thread with its own connection.
+//!
+//! SQLite has one writer at a time, so one thread does all the writing and nobody waits for a
+//! lock. What has queued up while it was busy it runs as one transaction with a savepoint for each
+//! job, and so several callers share one sync of the disk (group commit). Readers see the last
+//! commit and never wait for the writer (WAL).
+//!
+//! `synchronous = FULL` makes a commit durable before it is acknowledged: with NORMAL a power cut
+//! can take back what was acknowledged.
+//!
+//! | module | job |
+//! |---|---|
+//! | `connection` | a connection with its settings; statements and values |
+//! | `migrations` | bringing a database to this program's layout |
+//! | `threads` | the writer, the readers, and their queues |
+
+mod connection;
+mod migrations;
+mod threads;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use rusqlite::Connection;
+
+use super::database::{Database, Job};
+use super::error::Error;
+
+/// How many reads run at once. They are short and mostly answered from memory, so more threads
+/// than cores would only take turns.
+const READERS: usize = 4;
+
+/// Why a database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite can't open it.
+    #[error("failed to open the database {path}")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer version of this program has changed its layout.
+    #[error(
+        "the database has layout {found}, and this program knows {known}: it was used by a newer \
+         version"
+    )]
+    Newer {
+        /// The layout of the file.
+        found: i64,
+        /// The newest layout that this program knows.
+        known: i64,
+    },
+    /// A thread could not be started.
+    #[error("failed to start a thread for the database")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A database in a file, with the threads that work on it.
+pub struct Sqlite {
+    /// Taken away to end the threads.
+    queues: Option<Queues>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Queues {
+    writes: Sender<Box<dyn Job>>,
+    reads: Sender<Box<dyn Job>>,
+}
+
+impl Sqlite {
+    /// Opens the database, making or migrating it where needed, and starts its threads. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the file is no database of ours or can't be used.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Sqlite {
+            path: path.display().to_string(),
+            source,
+        };
+        let mut writer = Connection::open(path).map_err(failed)?;
+        connection::set_up_writer(&writer).map_err(failed)?;
+        migrations::run(&mut writer, path)?;
+
+        let (writes, write_queue) = crossbeam_channel::unbounded();
+        let (reads, read_queue) = crossbeam_channel::unbounded();
+        let mut handles = Vec::with_capacity(READERS + 1);
+        let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(work)
+                .map_err(OpenError::Thread)
+        };
+        handles.push(spawn(
+            "sqlite-writer".into(),
+            Box::new(move || threads::write_until_closed(writer, &write_queue)),
+        )?);
+        for number in 0..READERS {
+            let reader = Connection::open(path).map_err(failed)?;
+            connection::set_up_reader(&reader).map_err(failed)?;
+            let queue = read_queue.clone();
+            handles.push(spawn(
+                format!("sqlite-reader-{number}"),
+                Box::new(move || threads::read_until_closed(reader, &queue)),
+            )?);
+        }
+        Ok(Self {
+            queues: Some(Queues { writes, reads }),
+            threads: Mutex::new(handles),
+        })
+    }
+}
+
+impl Database for Sqlite {
+    fn write(&self, job: Box<dyn Job>) {
+        enqueue(self.queues.as_ref().map(|queues| &queues.writes), job);
+    }
+
+    fn read(&self, job: Box<dyn Job>) {
+        enqueue(self.queues.as_ref().map(|queues| &queues.reads), job);
+    }
+}
+
+fn enqueue(queue: Option<&Sender<Box<dyn Job>>>, job: Box<dyn Job>) {
+    let refused = match queue {
+        Some(queue) => queue.send(job).err().map(|error| error.into_inner()),
+        None => Some(job),
+    };
+    if let Some(job) = refused {
+        job.finish(Err(Error::Closed));
+    }
+}
+
+impl Drop for Sqlite {
+    /// Lets the threads finish what is queued, and waits for them.
+    fn drop(&mut self) {
+        self.queues = None;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // A thread that panicked has told so on its own.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sqlite").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
