@@ -1,1 +1,6 @@
-//! Wharf.
+//! Wharf: a private OCI container registry.
+//!
+//! `ARCHITECTURE.md` says where to start reading.
+
+pub mod http;
+pub mod registry;

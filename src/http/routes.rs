@@ -1,0 +1,63 @@
+//! Every URL, on one page.
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+
+use super::State;
+use super::error::{Code, Error};
+use super::v2::{blobs, catalog, manifests, referrers, tags, uploads, version};
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// The router of the OCI distribution API. Wrap it with
+/// [`fold`](super::repository_path::fold), which makes a slashed name one segment.
+pub fn v2(state: State) -> Router {
+    let manifest = get(manifests::get)
+        .head(manifests::head)
+        .put(manifests::put)
+        .delete(manifests::delete);
+    let blob = get(blobs::get).head(blobs::head).delete(blobs::delete);
+    let upload = get(uploads::get)
+        .patch(uploads::patch)
+        .put(uploads::put)
+        .delete(uploads::delete);
+
+    Router::new()
+        .route("/v2", get(version::get))
+        .route("/v2/", get(version::get))
+        .route("/v2/_catalog", get(catalog::get))
+        .route("/v2/{name}/tags/list", get(tags::get))
+        .route("/v2/{name}/manifests/{reference}", manifest)
+        .route("/v2/{name}/blobs/{digest}", blob)
+        .route("/v2/{name}/blobs/uploads/", post(uploads::post))
+        .route("/v2/{name}/blobs/uploads/{id}", upload)
+        .route("/v2/{name}/referrers/{digest}", get(referrers::get))
+        .fallback(unknown_endpoint)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(axum::middleware::map_response(mark))
+        .with_state(state)
+}
+
+async fn unknown_endpoint(uri: Uri) -> Error {
+    let message = format!("there is no endpoint {}", uri.path().escape_debug());
+    Error::new(StatusCode::NOT_FOUND, Code::Unsupported, message)
+}
+
+async fn unknown_method() -> Error {
+    let message = "the endpoint does not know this method";
+    Error::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
+}
+
+/// The headers that every answer carries.
+async fn mark(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    // What was pushed is never to be taken for a page of this site.
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

@@ -1,0 +1,105 @@
+//! The registry itself: what a push, a pull and a delete mean.
+//!
+//! Both doors, `/v2` and the ECR API, come here, so what they do is the same. Nothing here knows
+//! HTTP; whether a caller may do something is decided before, at the door.
+//!
+//! | module | job |
+//! |---|---|
+//! | `pull` | reading blobs and manifests, and the lists |
+//! | `push` | taking a manifest |
+//! | `upload` | taking a blob: sessions, mounts |
+//! | `lease` | one request at a time in an upload |
+//! | `referrers` | the referrers of a manifest, of both kinds |
+//! | `delete` | taking manifests, tags and blobs out of sight |
+//! | `sweep` | ending forgotten uploads, removing needless bytes |
+//! | `error` | what can be wrong, in the domain's words |
+
+mod delete;
+mod error;
+mod lease;
+mod page;
+mod pull;
+mod push;
+mod referrers;
+mod sweep;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+use wharf_storage::blob::BlobStore;
+use wharf_storage::clock::Clock;
+use wharf_storage::metadata::{Creation, Metadata, MissingContent};
+use wharf_storage::upload::UploadStore;
+
+use self::lease::Leases;
+
+pub use error::Error;
+pub use page::Page;
+pub use push::{ManifestTarget, PushedManifest};
+pub use sweep::Swept;
+pub use upload::{Body, BodyError, Chunk, Session, UploadStatus};
+
+/// What of a registry's behaviour can be chosen.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether a repository appears at the first push to it.
+    pub creation: Creation,
+    /// Whether a manifest may name what its repository doesn't have.
+    pub missing_content: MissingContent,
+    /// How many uploads one principal may have open.
+    pub uploads_per_principal: u64,
+    /// After how long without a byte an upload is forgotten.
+    pub upload_expiry: Duration,
+}
+
+/// A registry over its stores.
+#[derive(Debug)]
+pub struct Registry {
+    metadata: Metadata,
+    blobs: Arc<dyn BlobStore>,
+    uploads: Arc<dyn UploadStore>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    leases: Leases,
+    tasks: TaskTracker,
+}
+
+impl Registry {
+    /// A registry over these stores.
+    #[must_use]
+    pub fn new(
+        metadata: Metadata,
+        blobs: Arc<dyn BlobStore>,
+        uploads: Arc<dyn UploadStore>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            metadata,
+            blobs,
+            uploads,
+            clock,
+            settings,
+            leases: Leases::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Looks whether the metadata answers.
+    ///
+    /// # Errors
+    ///
+    /// When it doesn't.
+    pub async fn check(&self) -> Result<(), Error> {
+        Ok(self.metadata.check().await?)
+    }
+
+    /// Waits until the uploads that are being written have been recorded. Call it when no more
+    /// requests come.
+    pub async fn drained(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,398 @@
+//! Taking a blob: upload sessions and mounts.
+//!
+//! A session stands where its row says. A request appends behind that point on a task of its own,
+//! so that when the client leaves in the middle, what it sent is still written and recorded, and
+//! it can go on from there, after a restart of the server too.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use uuid::Uuid;
+use wharf_auth::identity::Principal;
+use wharf_storage::blob;
+use wharf_storage::metadata::{
+    Blob, Creation, FinishedUpload, Metadata, NewUpload, Stored, Upload,
+};
+use wharf_storage::oci::{Algorithm, Digest, RepositoryName};
+use wharf_storage::upload::{Appender, Progress, UploadId};
+
+use super::lease::Lease;
+use super::{Error, Registry};
+
+/// After how many bytes a long request records how far it got.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+
+/// How many repositories are looked at for a mount that doesn't name its source.
+const MOUNT_SOURCES: u64 = 100;
+
+/// What broke the body of a request.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request.
+pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
+
+/// A caller's claim to an upload.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The repository in whose name it is used.
+    pub repository: RepositoryName,
+    /// Who uses it.
+    pub principal: Principal,
+    /// Which upload it is.
+    pub id: UploadId,
+}
+
+/// Bytes for an upload, and what the client says of them.
+pub struct Chunk {
+    /// Where the chunk begins, where the client says so; else it is appended.
+    pub start: Option<u64>,
+    /// How many bytes it has, where the client says so.
+    pub length: Option<u64>,
+    /// The bytes.
+    pub body: Body,
+}
+
+/// Where an upload stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadStatus {
+    /// Which upload it is.
+    pub id: UploadId,
+    /// How many bytes it has.
+    pub offset: u64,
+}
+
+impl Registry {
+    /// Begins an upload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`] where repositories don't appear by themselves,
+    /// [`Error::TooManyUploads`], or when a store fails.
+    pub async fn begin_upload(
+        &self,
+        repository: &RepositoryName,
+        principal: &Principal,
+        algorithm: Algorithm,
+    ) -> Result<Session, Error> {
+        if self.settings.creation == Creation::Forbidden
+            && !self.metadata.repository_exists(repository).await?
+        {
+            return Err(Error::RepositoryUnknown(repository.clone()));
+        }
+        let id = UploadId::new(Uuid::now_v7());
+        let upload = NewUpload {
+            id,
+            repository: repository.clone(),
+            principal: principal.to_string(),
+            epoch: self.uploads.epoch().to_owned(),
+            progress: Progress::start(algorithm),
+            limit: self.settings.uploads_per_principal,
+            now: self.clock.now(),
+        };
+        // The bytes come first, so that no row names an upload that can't be written.
+        self.uploads.create(id).await?;
+        if let Err(error) = self.metadata.begin_upload(upload).await {
+            self.discard(id, None).await;
+            return Err(error.into());
+        }
+        Ok(Session {
+            repository: repository.clone(),
+            principal: principal.clone(),
+            id,
+        })
+    }
+
+    /// Where an upload stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UploadUnknown`].
+    pub async fn upload_status(&self, session: &Session) -> Result<UploadStatus, Error> {
+        let upload = self.upload(session).await?;
+        Ok(UploadStatus {
+            id: upload.id,
+            offset: upload.progress.offset,
+        })
+    }
+
+    /// Appends a chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UploadUnknown`], [`Error::OutOfOrder`], [`Error::LengthMismatch`],
+    /// [`Error::UploadBusy`], [`Error::BodyBroken`], or when a store fails.
+    pub async fn append(&self, session: &Session, chunk: Chunk) -> Result<UploadStatus, Error> {
+        let lease = self.leases.acquire(session.id).await?;
+        let upload = self.upload(session).await?;
+        let (id, progress) = (upload.id, upload.progress);
+        let (progress, _lease) = self.write(id, progress, chunk, lease).await?;
+        Ok(UploadStatus {
+            id,
+            offset: progress.offset,
+        })
+    }
+
+    /// Appends the last chunk, and makes the whole a blob of its repository. When this returns
+    /// well, the blob is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append), and [`Error::DigestMismatch`], which ends the upload.
+    pub async fn finish_upload(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        chunk: Chunk,
+    ) -> Result<Blob, Error> {
+        let lease = self.leases.acquire(session.id).await?;
+        let Upload {
+            id, mut progress, ..
+        } = self.upload(session).await?;
+        let algorithm = digest.algorithm();
+        if progress.offset == 0 {
+            progress = Progress::start(algorithm);
+        }
+        let (mut progress, _lease) = self.write(id, progress, chunk, lease).await?;
+        if progress.hasher.algorithm() != algorithm {
+            // The client didn't say at the start which algorithm it would ask for.
+            progress.hasher = self.uploads.rehash(id, progress.offset, algorithm).await?;
+        }
+        let actual = progress.hasher.digest();
+        if actual != *digest {
+            self.end_upload(id).await?;
+            return Err(Error::DigestMismatch {
+                expected: digest.clone(),
+                actual,
+            });
+        }
+        self.store(session, digest, progress.offset).await
+    }
+
+    /// Ends an upload that becomes no blob.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UploadUnknown`], [`Error::UploadBusy`], or when a store fails.
+    pub async fn cancel_upload(&self, session: &Session) -> Result<(), Error> {
+        let _lease = self.leases.acquire(session.id).await?;
+        let upload = self.upload(session).await?;
+        self.end_upload(upload.id).await
+    }
+
+    /// Gives `target` a blob that `source` has; nothing when it has no such blob.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`] where repositories don't appear by themselves, or when the
+    /// metadata fails.
+    pub async fn mount(
+        &self,
+        source: &RepositoryName,
+        target: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Blob>, Error> {
+        let (creation, now) = (self.settings.creation, self.clock.now());
+        Ok(self
+            .metadata
+            .mount(source, target, digest, creation, now)
+            .await?)
+    }
+
+    /// Gives `target` a blob that any repository has which `may_pull` allows to read; nothing when
+    /// there is none, whether or not others have it.
+    ///
+    /// # Errors
+    ///
+    /// As [`mount`](Self::mount).
+    pub async fn mount_from_any(
+        &self,
+        target: &RepositoryName,
+        digest: &Digest,
+        may_pull: impl Fn(&RepositoryName) -> bool,
+    ) -> Result<Option<Blob>, Error> {
+        let mut after: Option<RepositoryName> = None;
+        loop {
+            let sources = self
+                .metadata
+                .repositories_with_blob(digest, after.as_ref(), MOUNT_SOURCES)
+                .await?;
+            for source in sources.iter().filter(|source| may_pull(source)) {
+                if let Some(blob) = self.mount(source, target, digest).await? {
+                    return Ok(Some(blob));
+                }
+            }
+            after = sources.last().cloned();
+            if after.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The upload that a session claims. One of another repository, of another principal or from
+    /// before a reboot is as unknown as one that never was.
+    async fn upload(&self, session: &Session) -> Result<Upload, Error> {
+        let upload = self.metadata.upload(session.id).await?;
+        let is_theirs = |upload: &Upload| {
+            upload.repository == session.repository
+                && upload.principal == session.principal.to_string()
+                && upload.epoch == self.uploads.epoch()
+        };
+        upload.filter(is_theirs).ok_or(Error::UploadUnknown)
+    }
+
+    /// Writes a chunk behind `progress`, on a task that outlives the request.
+    async fn write(
+        &self,
+        id: UploadId,
+        progress: Progress,
+        chunk: Chunk,
+        lease: Lease,
+    ) -> Result<(Progress, Lease), Error> {
+        let offset = progress.offset;
+        if chunk.start.is_some_and(|start| start != offset) {
+            return Err(Error::OutOfOrder { offset });
+        }
+        let appender = match self.uploads.resume(id, progress).await {
+            Ok(appender) => appender,
+            // A crash came between the move of the bytes and the commit, or they were damaged:
+            // the client has to begin again.
+            Err(blob::Error::NotFound { .. } | blob::Error::Short { .. }) => {
+                self.end_upload(id).await?;
+                return Err(Error::UploadUnknown);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let writer = Writer {
+            id,
+            metadata: self.metadata.clone(),
+            clock: std::sync::Arc::clone(&self.clock),
+            appender,
+            recorded: offset,
+        };
+        let task = self.tasks.spawn(async move {
+            let progress = writer.write(chunk, offset).await?;
+            Ok((progress, lease))
+        });
+        task.await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Moves the bytes to where they stay, and records the blob.
+    async fn store(&self, session: &Session, digest: &Digest, size: u64) -> Result<Blob, Error> {
+        let location = match self.uploads.finish(session.id, digest).await {
+            Ok(location) => location,
+            Err(error) => {
+                // A sync that failed may have dropped bytes, so nothing is made of this upload.
+                self.end_upload(session.id).await?;
+                return Err(error.into());
+            }
+        };
+        let blob = Blob {
+            digest: digest.clone(),
+            size,
+            location,
+        };
+        let finished = FinishedUpload {
+            id: session.id,
+            repository: session.repository.clone(),
+            blob: blob.clone(),
+            creation: self.settings.creation,
+            now: self.clock.now(),
+        };
+        match self.metadata.finish_upload(finished).await? {
+            Stored::New => {}
+            Stored::AlreadyThere => self.remove_now(&blob).await,
+        }
+        Ok(blob)
+    }
+
+    /// Removes bytes that are in the queue of removals. It is no harm when that fails now.
+    async fn remove_now(&self, blob: &Blob) {
+        let removed = self.blobs.remove(&blob.location).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, location = %blob.location, "a removal has to wait");
+            return;
+        }
+        if let Err(error) = self.metadata.removed(&blob.location).await {
+            tracing::warn!(%error, location = %blob.location, "a removal was not recorded");
+        }
+    }
+
+    async fn end_upload(&self, id: UploadId) -> Result<(), Error> {
+        let upload = self.metadata.upload(id).await?;
+        // The row goes first: from then on no request can make a blob of these bytes.
+        self.metadata.remove_upload(id).await?;
+        self.discard(id, upload.map(|upload| upload.progress.hasher.digest()))
+            .await;
+        Ok(())
+    }
+
+    /// Drops bytes that no row names any more; what stays behind goes at the next start.
+    async fn discard(&self, id: UploadId, unrecorded: Option<Digest>) {
+        if let Err(error) = self.uploads.discard(id, unrecorded.as_ref()).await {
+            tracing::warn!(%error, upload = %id, "the bytes of an upload were left behind");
+        }
+    }
+}
+
+/// A request's way of writing into an upload.
+struct Writer {
+    id: UploadId,
+    metadata: Metadata,
+    clock: std::sync::Arc<dyn wharf_storage::clock::Clock>,
+    appender: Box<dyn Appender>,
+    /// What the row says.
+    recorded: u64,
+}
+
+impl Writer {
+    /// Appends the chunk, and records how far the upload got, however the body ends.
+    async fn write(mut self, chunk: Chunk, start: u64) -> Result<Progress, Error> {
+        let Chunk {
+            length, mut body, ..
+        } = chunk;
+        let mut received = 0;
+        let mut broken = None;
+        while let Some(bytes) = body.next().await {
+            match bytes {
+                Ok(bytes) => {
+                    received += bytes.len() as u64;
+                    self.appender.append(bytes).await?;
+                    if start + received >= self.recorded + CHECKPOINT_BYTES {
+                        self.record().await?;
+                    }
+                }
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+        }
+        if let (None, Some(expected)) = (&broken, length)
+            && expected != received
+        {
+            // The row still names the point before the chunk, where the client goes on.
+            return Err(Error::LengthMismatch {
+                expected,
+                actual: received,
+            });
+        }
+        let progress = self.record().await?;
+        match broken {
+            None => Ok(progress),
+            Some(error) => Err(Error::BodyBroken(error)),
+        }
+    }
+
+    async fn record(&mut self) -> Result<Progress, Error> {
+        let progress = self.appender.pause().await?;
+        if progress.offset != self.recorded {
+            self.metadata
+                .record_progress(self.id, &progress, self.clock.now())
+                .await?;
+            self.recorded = progress.offset;
+        }
+        Ok(progress)
+    }
+}
