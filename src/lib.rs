@@ -3,4 +3,5 @@
 //! `ARCHITECTURE.md` says where to start reading.
 
 pub mod http;
+pub mod jobs;
 pub mod registry;

@@ -1,2 +1,2 @@
 //! The wharf program.
-fn main(){}
+fn main() {}

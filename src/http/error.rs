@@ -94,7 +94,7 @@ pub struct Error {
     code: Code,
     message: String,
     details: Vec<Value>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Error {
@@ -106,14 +106,14 @@ impl Error {
             code,
             message: message.into(),
             details: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
     /// The same with a header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -144,7 +144,8 @@ impl IntoResponse for Error {
             [] => vec![entry(None)],
             details => details.iter().map(|detail| entry(Some(detail))).collect(),
         };
-        (self.status, self.headers, Json(json!({ "errors": errors }))).into_response()
+        let headers = HeaderMap::from_iter(self.headers);
+        (self.status, headers, Json(json!({ "errors": errors }))).into_response()
     }
 }
 

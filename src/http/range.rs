@@ -96,25 +96,25 @@ pub fn parse_content_range(text: &str) -> Option<Range<u64>> {
 mod tests {
     use super::*;
 
-    fn parts(ranges: &[Range<u64>]) -> Selection {
-        Selection::Parts(ranges.to_vec())
+    fn parts(bounds: &[(u64, u64)]) -> Selection {
+        Selection::Parts(bounds.iter().map(|(start, end)| *start..*end).collect())
     }
 
     #[test]
     fn ranges_select_what_the_rfc_says() {
         for (header, want) in [
-            ("bytes=0-0", parts(&[0..1])),
-            ("bytes=10-19", parts(&[10..20])),
-            ("bytes=90-", parts(&[90..100])),
-            ("bytes=-10", parts(&[90..100])),
-            ("bytes=-1000", parts(&[0..100])),
-            ("bytes=90-1000", parts(&[90..100])),
-            ("bytes=0-", parts(&[0..100])),
-            ("Bytes=0-1", parts(&[0..2])),
-            ("bytes=0-1, 50-59,-1", parts(&[0..2, 50..60, 99..100])),
-            ("bytes=0-1,1000-", parts(&[0..2])),
+            ("bytes=0-0", parts(&[(0, 1)])),
+            ("bytes=10-19", parts(&[(10, 20)])),
+            ("bytes=90-", parts(&[(90, 100)])),
+            ("bytes=-10", parts(&[(90, 100)])),
+            ("bytes=-1000", parts(&[(0, 100)])),
+            ("bytes=90-1000", parts(&[(90, 100)])),
+            ("bytes=0-", parts(&[(0, 100)])),
+            ("Bytes=0-1", parts(&[(0, 2)])),
+            ("bytes=0-1, 50-59,-1", parts(&[(0, 2), (50, 60), (99, 100)])),
+            ("bytes=0-1,1000-", parts(&[(0, 2)])),
             ("bytes=99999999999999999999999-", Selection::Unsatisfiable),
-            ("bytes=0-99999999999999999999999", parts(&[0..100])),
+            ("bytes=0-99999999999999999999999", parts(&[(0, 100)])),
             ("bytes=100-", Selection::Unsatisfiable),
             ("bytes=-0", Selection::Unsatisfiable),
             ("bytes=50-0", Selection::Unsatisfiable),

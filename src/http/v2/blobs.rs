@@ -47,14 +47,17 @@ pub(in crate::http) async fn get(
         Selection::Whole => {
             answer.insert(header::CONTENT_LENGTH, blob.size.into());
             let bytes = state.registry.read_blob(&blob, 0..blob.size).await?;
-            (StatusCode::OK, Body::from_stream(bytes))
+            (StatusCode::OK, Body::from_stream(logged(bytes)))
         }
         Selection::Parts(parts) if parts.len() == 1 => {
             let part = parts.into_iter().next().expect("there is one part");
             answer.insert(header::CONTENT_LENGTH, (part.end - part.start).into());
             answer.insert(header::CONTENT_RANGE, content_range(&part, blob.size));
             let bytes = state.registry.read_blob(&blob, part).await?;
-            (StatusCode::PARTIAL_CONTENT, Body::from_stream(bytes))
+            (
+                StatusCode::PARTIAL_CONTENT,
+                Body::from_stream(logged(bytes)),
+            )
         }
         Selection::Parts(parts) => {
             let multipart = Multipart::new(&parts, blob.size);
@@ -62,7 +65,7 @@ pub(in crate::http) async fn get(
             answer.insert(header::CONTENT_LENGTH, multipart.length().into());
             (
                 StatusCode::PARTIAL_CONTENT,
-                Body::from_stream(multipart.read(state, blob)),
+                Body::from_stream(logged(multipart.read(state, blob))),
             )
         }
     };
@@ -89,6 +92,13 @@ pub(in crate::http) async fn delete(
 ) -> Result<StatusCode, Error> {
     state.registry.delete_blob(&repository, &digest).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Writes to the log what breaks an answer off: the client only sees that its connection ends.
+fn logged<E: std::error::Error>(
+    bytes: impl Stream<Item = Result<Bytes, E>>,
+) -> impl Stream<Item = Result<Bytes, E>> {
+    bytes.inspect_err(|error| tracing::error!(%error, "an answer was broken off"))
 }
 
 fn describe(blob: &Blob) -> HeaderMap {

@@ -142,8 +142,8 @@ async fn read_limited(body: Body, headers: &HeaderMap, limit: usize) -> Result<B
         return Err(Error::too_large(Code::ManifestInvalid, limit));
     }
     to_bytes(body, limit).await.map_err(|error| {
-        let is_too_long =
-            std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>());
+        let source = std::error::Error::source(&error);
+        let is_too_long = source.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
         if is_too_long {
             Error::too_large(Code::ManifestInvalid, limit)
         } else {

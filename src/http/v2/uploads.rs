@@ -49,10 +49,13 @@ pub(in crate::http) async fn post(
     };
     access.also::<FinishUpload>(&state)?;
     let chunk = read_chunk(&headers, body).ok_or_else(malformed_range)??;
-    state
-        .registry
-        .finish_upload(&session, &digest, chunk)
-        .await?;
+    let finished = state.registry.finish_upload(&session, &digest, chunk).await;
+    if finished.is_err() {
+        // The client never learns of this upload, so nobody would go on with it. That it may have
+        // ended already is no matter.
+        let _ = state.registry.cancel_upload(&session).await;
+    }
+    finished?;
     Ok(created(&access.repository, &digest))
 }
 

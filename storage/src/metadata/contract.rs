@@ -252,7 +252,7 @@ async fn of_two_uploads_of_one_digest_one_waits_for_removal(metadata: &Metadata)
         Some(first)
     );
     let removals: Vec<Location> = metadata.removals(10).await.expect("read");
-    assert_eq!(removals, [second.blob.location.clone()]);
+    assert_eq!(removals, std::slice::from_ref(&second.blob.location));
     metadata
         .removed(&second.blob.location)
         .await

@@ -52,7 +52,7 @@ impl FromStr for Tag {
         let is_later = |byte: &u8| is_first(byte) || matches!(byte, b'.' | b'-');
         let fits = text.len() <= LONGEST
             && text.as_bytes().first().is_some_and(is_first)
-            && text.as_bytes().iter().all(|byte| is_later(byte));
+            && text.as_bytes().iter().all(is_later);
         if !fits {
             return Err(TagError);
         }

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{SendError, Sender};
 use rusqlite::Connection;
 
 use super::database::{Database, Job};
@@ -128,7 +128,7 @@ impl Database for Sqlite {
 
 fn enqueue(queue: Option<&Sender<Box<dyn Job>>>, job: Box<dyn Job>) {
     let refused = match queue {
-        Some(queue) => queue.send(job).err().map(|error| error.into_inner()),
+        Some(queue) => queue.send(job).err().map(SendError::into_inner),
         None => Some(job),
     };
     if let Some(job) = refused {
