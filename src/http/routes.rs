@@ -1,6 +1,7 @@
 //! Every URL, on one page.
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -8,12 +9,28 @@ use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use super::State;
 use super::error::{Code, Error};
 use super::v2::{blobs, catalog, manifests, referrers, tags, uploads, version};
+use super::{exposition, health, observe, request_id};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// The router of the OCI distribution API. Wrap it with
-/// [`fold`](super::repository_path::fold), which makes a slashed name one segment.
-pub fn v2(state: State) -> Router {
+/// The router of the whole server. Wrap it with [`fold`](super::repository_path::fold), which
+/// makes a slashed name one segment.
+pub fn all(state: State) -> Router {
+    Router::new()
+        .merge(v2())
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(exposition::get))
+        .fallback(unknown_endpoint)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(map_response(mark))
+        .layer(from_fn_with_state(state.clone(), observe::observe))
+        .layer(from_fn(request_id::assign))
+        .with_state(state)
+}
+
+/// The OCI distribution API.
+fn v2() -> Router<State> {
     let manifest = get(manifests::get)
         .head(manifests::head)
         .put(manifests::put)
@@ -34,10 +51,6 @@ pub fn v2(state: State) -> Router {
         .route("/v2/{name}/blobs/uploads/", post(uploads::post))
         .route("/v2/{name}/blobs/uploads/{id}", upload)
         .route("/v2/{name}/referrers/{digest}", get(referrers::get))
-        .fallback(unknown_endpoint)
-        .method_not_allowed_fallback(unknown_method)
-        .layer(axum::middleware::map_response(mark))
-        .with_state(state)
 }
 
 async fn unknown_endpoint(uri: Uri) -> Error {

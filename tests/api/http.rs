@@ -17,7 +17,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// The one value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|values| values.first()).map(String::as_str)
+        self.headers
+            .get(name)
+            .and_then(|values| values.first())
+            .map(String::as_str)
     }
 
     /// The body as JSON.
@@ -28,7 +31,10 @@ impl Answer {
 
     /// The code of the first error.
     pub(crate) fn code(&self) -> String {
-        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+        self.json()["errors"][0]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -73,7 +79,9 @@ impl Client {
         length: Option<usize>,
     ) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).expect("the server listens");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout is set");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a timeout is set");
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         head.push_str("Connection: close\r\n");
         for (name, value) in headers {
@@ -99,18 +107,37 @@ pub(crate) fn read_answer(stream: TcpStream, method: &str) -> Answer {
     loop {
         line.clear();
         reader.read_line(&mut line).expect("a header");
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.entry(name.to_lowercase()).or_default().push(value.trim().to_owned());
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        headers
+            .entry(name.to_lowercase())
+            .or_default()
+            .push(value.trim().to_owned());
     }
-    let mut answer = Answer { status, headers, body: Vec::new() };
+    let mut answer = Answer {
+        status,
+        headers,
+        body: Vec::new(),
+    };
     if method == "HEAD" {
         return answer;
     }
-    match answer.header("content-length").map(|text| text.parse::<u64>()) {
+    match answer
+        .header("content-length")
+        .map(str::parse::<u64>)
+    {
         Some(length) => {
             let length = length.expect("a length is a number");
-            reader.take(length).read_to_end(&mut answer.body).expect("a body");
-            assert_eq!(answer.body.len() as u64, length, "a body of the length that was said");
+            reader
+                .take(length)
+                .read_to_end(&mut answer.body)
+                .expect("a body");
+            assert_eq!(
+                answer.body.len() as u64,
+                length,
+                "a body of the length that was said"
+            );
         }
         None => {
             reader.read_to_end(&mut answer.body).expect("a body");

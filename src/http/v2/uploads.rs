@@ -16,7 +16,9 @@ use crate::http::access::{Access, BeginUpload, FinishUpload, Need, SendUpload};
 use crate::http::error::{Code, Error};
 use crate::http::extract::{Last, LastUpload, Parameters, header_text};
 use crate::http::range::parse_content_range;
-use crate::registry::{self, Chunk, Session, UploadStatus};
+use crate::http::steady::steady;
+use crate::metrics::UploadOutcome;
+use crate::registry::{self, BodyError, Chunk, Session, UploadStatus};
 
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
@@ -32,6 +34,7 @@ pub(in crate::http) async fn post(
     let algorithm: Option<Algorithm> = parameters.parsed("digest-algorithm")?;
     let digest: Option<Digest> = parameters.parsed("digest")?;
     if let Some(mounted) = mount(&state, &access, &parameters).await? {
+        state.metrics.upload(UploadOutcome::Mounted);
         return Ok(created(&access.repository, &mounted));
     }
     let algorithm = algorithm.or(digest.as_ref().map(Digest::algorithm));
@@ -40,6 +43,7 @@ pub(in crate::http) async fn post(
         .registry
         .begin_upload(&access.repository, &access.principal, algorithm)
         .await?;
+    state.metrics.upload(UploadOutcome::Started);
     let Some(digest) = digest else {
         let status = UploadStatus {
             id: session.id,
@@ -48,7 +52,7 @@ pub(in crate::http) async fn post(
         return Ok((StatusCode::ACCEPTED, describe(&access.repository, status)).into_response());
     };
     access.also::<FinishUpload>(&state)?;
-    let chunk = read_chunk(&headers, body).ok_or_else(malformed_range)??;
+    let chunk = read_chunk(&state, &headers, body).ok_or_else(malformed_range)??;
     let finished = state.registry.finish_upload(&session, &digest, chunk).await;
     if finished.is_err() {
         // The client never learns of this upload, so nobody would go on with it. That it may have
@@ -56,6 +60,7 @@ pub(in crate::http) async fn post(
         let _ = state.registry.cancel_upload(&session).await;
     }
     finished?;
+    state.metrics.upload(UploadOutcome::Finished);
     Ok(created(&access.repository, &digest))
 }
 
@@ -83,7 +88,7 @@ pub(in crate::http) async fn patch(
     body: Body,
 ) -> Result<Response, Error> {
     let session = claim(access, id);
-    let Some(chunk) = read_chunk(&headers, body) else {
+    let Some(chunk) = read_chunk(&state, &headers, body) else {
         return Err(out_of_order(&state, &session, malformed_range()).await);
     };
     let status = match state.registry.append(&session, chunk?).await {
@@ -106,7 +111,7 @@ pub(in crate::http) async fn put(
 ) -> Result<Response, Error> {
     let digest: Digest = parameters.parsed("digest")?.ok_or(DigestError::Shape)?;
     let session = claim(access, id);
-    let Some(chunk) = read_chunk(&headers, body) else {
+    let Some(chunk) = read_chunk(&state, &headers, body) else {
         return Err(out_of_order(&state, &session, malformed_range()).await);
     };
     match state
@@ -119,6 +124,7 @@ pub(in crate::http) async fn put(
         }
         outcome => {
             outcome?;
+            state.metrics.upload(UploadOutcome::Finished);
             Ok(created(&session.repository, &digest))
         }
     }
@@ -132,6 +138,7 @@ pub(in crate::http) async fn delete(
 ) -> Result<StatusCode, Error> {
     let session = claim(access, id);
     state.registry.cancel_upload(&session).await?;
+    state.metrics.upload(UploadOutcome::Cancelled);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -184,7 +191,7 @@ async fn mount(
 }
 
 /// The chunk of a request; nothing when its `Content-Range` can't be understood.
-fn read_chunk(headers: &HeaderMap, body: Body) -> Option<Result<Chunk, Error>> {
+fn read_chunk(state: &Shared, headers: &HeaderMap, body: Body) -> Option<Result<Chunk, Error>> {
     let range = match headers.get(header::CONTENT_RANGE) {
         None => None,
         Some(value) => Some(parse_content_range(value.to_str().ok()?)?),
@@ -198,7 +205,8 @@ fn read_chunk(headers: &HeaderMap, body: Body) -> Option<Result<Chunk, Error>> {
         let error = registry::Error::LengthMismatch { expected, actual };
         return Some(Err(error.into()));
     }
-    let body = body.into_data_stream().map_err(Into::into);
+    let body = body.into_data_stream().map_err(BodyError::from);
+    let body = steady(body, state.settings.min_bytes_per_second);
     Some(Ok(Chunk {
         start: range.map(|range| range.start),
         length,

@@ -1,0 +1,45 @@
+//! `[server]`: the listener and its limits.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{Size, Span};
+
+/// The listener and its limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Whether anyone who reaches the address may push and pull, on another address than loopback.
+    pub allow_anonymous: bool,
+    /// How long requests in flight may take when the server is told to stop.
+    pub shutdown_grace: Span,
+    /// How long the head of a request may take, and a connection may be idle.
+    pub header_timeout: Span,
+    /// How many connections are served at once; more of them wait.
+    pub max_connections: usize,
+    /// How many bytes the head of a request may have.
+    pub max_header_bytes: Size,
+    /// How many headers a request may have.
+    pub max_headers: usize,
+    /// How many bytes of a body must arrive in a second, over 30 seconds.
+    pub min_bytes_per_second: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)),
+            allow_anonymous: false,
+            shutdown_grace: Span::new(Duration::from_secs(30)),
+            header_timeout: Span::new(Duration::from_secs(15)),
+            max_connections: 20_000,
+            max_header_bytes: Size::new(64 << 10),
+            max_headers: 200,
+            min_bytes_per_second: 128,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Where values come from, and what is refused.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()))
+        .collect()
+}
+
+fn with_file(text: &str) -> (tempfile::TempDir, Flags) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("wharf.toml");
+    std::fs::write(&path, text).expect("written");
+    (
+        folder,
+        Flags {
+            config: Some(path),
+            ..Flags::default()
+        },
+    )
+}
+
+fn failure(text: &str, pairs: &[(&str, &str)]) -> String {
+    let (_folder, flags) = with_file(text);
+    let error = Config::load(&flags, variables(pairs)).expect_err("this makes no sense");
+    error.to_string()
+}
+
+#[test]
+fn without_any_source_the_defaults_hold() {
+    let config = Config::load(&Flags::default(), []).expect("the defaults make sense");
+    assert_eq!(config, Config::default());
+    assert!(config.server.listen.ip().is_loopback());
+}
+
+#[test]
+fn flags_win_over_variables_and_these_over_the_file() {
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\nmax_headers = 50\n[storage]\ndata = \"file\"";
+    let (_folder, mut flags) = with_file(text);
+    let set = variables(&[
+        ("WHARF__SERVER__LISTEN", "127.0.0.1:2"),
+        ("WHARF__STORAGE__DATA", "variable"),
+        ("WHARF__UPLOADS__EXPIRE_AFTER", "2h"),
+        ("WHARF__REGISTRY__CREATE_ON_PUSH", "false"),
+        ("PATH", "/bin"),
+    ]);
+    flags.data = Some("flag".into());
+    let config = Config::load(&flags, set).expect("it makes sense");
+    assert_eq!(config.server.listen.port(), 2);
+    assert_eq!(config.server.max_headers, 50);
+    assert_eq!(config.storage.data, Path::new("flag"));
+    assert_eq!(config.uploads.expire_after.duration().as_secs(), 7200);
+    assert!(!config.registry.create_on_push);
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_named() {
+    let message = failure("[server]\nlissten = \"127.0.0.1:1\"", &[]);
+    assert!(
+        message.contains("server") && message.contains("lissten"),
+        "{message}"
+    );
+    let message = failure("[sever]\nlisten = \"127.0.0.1:1\"", &[]);
+    assert!(message.contains("sever"), "{message}");
+    let message = failure("", &[("WHARF__LOG__COLOUR", "red")]);
+    assert!(
+        message.contains("log") && message.contains("colour"),
+        "{message}"
+    );
+    let message = failure("", &[("WHARF__LISTEN", "x")]);
+    assert!(message.contains("WHARF__LISTEN"), "{message}");
+}
+
+#[test]
+fn a_value_that_is_not_understood_is_told_with_its_key() {
+    for (text, path) in [
+        ("[server]\nlisten = \"nowhere\"", "server.listen"),
+        ("[uploads]\nexpire_after = 5", "uploads.expire_after"),
+        (
+            "[registry]\nmanifest_limit = \"8\"",
+            "registry.manifest_limit",
+        ),
+        (
+            "[registry]\nmissing_content = \"maybe\"",
+            "registry.missing_content",
+        ),
+        ("[log]\nlevel = \"=,=\"", "log.level"),
+    ] {
+        let message = failure(text, &[]);
+        assert!(message.contains(path), "{message}");
+    }
+}
+
+#[test]
+fn an_open_server_is_refused_on_an_address_that_others_reach() {
+    let message = failure("[server]\nlisten = \"0.0.0.0:5000\"", &[]);
+    assert!(message.contains("server.allow_anonymous"), "{message}");
+    let (_folder, flags) = with_file("[server]\nlisten = \"0.0.0.0:5000\"\nallow_anonymous = true");
+    Config::load(&flags, []).expect("it was asked for");
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let message = failure("[server]\nlisten = \"0.0.0.0:1\"\nmax_connections = 0", &[]);
+    assert!(message.contains("allow_anonymous") && message.contains("max_connections"));
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    let text = toml::to_string(&Config::default()).expect("a configuration has a TOML form");
+    let (_folder, flags) = with_file(&text);
+    assert_eq!(
+        Config::load(&flags, []).expect("it makes sense"),
+        Config::default()
+    );
+}
+
+#[test]
+fn the_table_in_the_readme_has_every_key_with_its_default() {
+    let readme = include_str!("../../README.md");
+    let documented: BTreeSet<(String, String)> = readme
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let key = cells.next()?.strip_suffix('`')?;
+            let default = cells.next()?.trim_matches('`');
+            key.contains('.')
+                .then(|| (key.to_owned(), default.to_owned()))
+        })
+        .collect();
+    let defaults = toml::Table::try_from(Config::default()).expect("a TOML form");
+    let mut known = BTreeSet::new();
+    for (section, keys) in &defaults {
+        for (key, value) in keys.as_table().expect("a section") {
+            known.insert((format!("{section}.{key}"), value.to_string()));
+        }
+    }
+    assert_eq!(documented, known);
+}

@@ -1,0 +1,182 @@
+//! Registries of a test: Wharf, and Debian's docker-registry beside it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::process::Process;
+
+/// How long a server may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A registry on a free port, with a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    folder: TempDir,
+    command: Command,
+    process: Option<Process>,
+    base: String,
+    log: Log,
+}
+
+/// What a server wrote to its standard error.
+#[derive(Debug, Default)]
+struct Log {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Registry {
+    /// Wharf as it comes.
+    pub(crate) fn wharf() -> Self {
+        Self::wharf_with(&[])
+    }
+
+    /// Wharf with variables that configure it.
+    pub(crate) fn wharf_with(variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        command.arg(folder.path().join("data"));
+        command.envs(variables.iter().copied());
+        let mut registry = Self {
+            folder,
+            command,
+            process: None,
+            base: String::new(),
+            log: Log::default(),
+        };
+        registry.start_again();
+        registry
+    }
+
+    /// Debian's docker-registry, the peer to compare with.
+    pub(crate) fn debian() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = free_port();
+        let config = folder.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+             http: {{addr: '127.0.0.1:{port}'}}\n",
+            folder.path().join("data").display()
+        );
+        std::fs::write(&config, text).expect("a configuration is written");
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(config);
+        let mut process = Process::start(&command);
+        let log = Log::of(&mut process);
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(
+                Instant::now() < deadline,
+                "docker-registry is missing: run make tools"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let base = format!("http://127.0.0.1:{port}");
+        Self {
+            folder,
+            command,
+            process: Some(process),
+            base,
+            log,
+        }
+    }
+
+    /// Starts Wharf again on the same data, on another port.
+    pub(crate) fn start_again(&mut self) {
+        let mut process = Process::start(&self.command);
+        let stdout = process.child().stdout.take().expect("the output is piped");
+        self.log = Log::of(&mut process);
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("the server prints its address");
+        assert!(line.starts_with("http://"), "{line:?}, {}", self.log());
+        line.trim_end().clone_into(&mut self.base);
+        self.process = Some(process);
+    }
+
+    /// The base address, `http://127.0.0.1:PORT`.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The host and the port, as image names begin with.
+    pub(crate) fn host(&self) -> &str {
+        self.base.strip_prefix("http://").expect("plain HTTP")
+    }
+
+    /// The folder with the server's data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A folder for the test's own files.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        let path: &Path = self.folder.path();
+        let path = path.join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        path
+    }
+
+    /// The process, while it runs.
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the server runs")
+    }
+
+    /// Tells the server to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("the server runs");
+        process.signal("TERM");
+        process.wait(PATIENCE)
+    }
+
+    /// Kills the server, as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// What the server has logged so far; all of it once it has ended.
+    pub(crate) fn log(&mut self) -> String {
+        if self.process.is_none()
+            && let Some(reader) = self.log.reader.take()
+        {
+            reader.join().expect("the log is read to its end");
+        }
+        self.log.text.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Log {
+    fn of(process: &mut Process) -> Self {
+        let stderr = process.child().stderr.take().expect("the output is piped");
+        let text = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut stderr = BufReader::new(stderr);
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = stderr.read(&mut chunk) {
+                let mut text = written.lock().expect("not poisoned");
+                text.push_str(&String::from_utf8_lossy(&chunk[..length]));
+            }
+        });
+        Self {
+            text,
+            reader: Some(reader),
+        }
+    }
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
