@@ -3,9 +3,19 @@
 //! | module | what it asks |
 //! |---|---|
 //! | `api` | what the API does with requests that no library mends |
+//! | `clients` | what people use a registry with |
+//! | `dockerfile` | the image of Wharf itself |
+//! | `layering` | which part may know of which |
+//! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
-//! | `support` | servers and other programs that tests start |
+//! | `own_suite` | our own suite, against Wharf and against a peer |
+//! | `support` | servers, clients and images that tests are made of |
 
 mod api;
+mod clients;
+mod dockerfile;
+mod layering;
+mod official;
 mod operation;
+mod own_suite;
 mod support;

@@ -123,10 +123,7 @@ pub(crate) fn read_answer(stream: TcpStream, method: &str) -> Answer {
     if method == "HEAD" {
         return answer;
     }
-    match answer
-        .header("content-length")
-        .map(str::parse::<u64>)
-    {
+    match answer.header("content-length").map(str::parse::<u64>) {
         Some(length) => {
             let length = length.expect("a length is a number");
             reader

@@ -51,12 +51,16 @@ impl Command {
     }
 
     pub(crate) fn args<T: AsRef<OsStr>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.arguments.extend(list.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self.arguments.extend(
+            list.into_iter()
+                .map(|argument| argument.as_ref().to_owned()),
+        );
         self
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.environment.push((name.into(), value.as_ref().to_owned()));
+        self.environment
+            .push((name.into(), value.as_ref().to_owned()));
         self
     }
 
@@ -78,18 +82,27 @@ impl Command {
         // `timeout` ends the whole process group, and does so when nobody waits any more.
         let mut command = process::Command::new("timeout");
         command.args(["--kill-after=5", &self.limit.as_secs().to_string()]);
-        command.arg(&self.program).args(&self.arguments).stdin(Stdio::null());
+        command
+            .arg(&self.program)
+            .args(&self.arguments)
+            .stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", self.line()));
+        let output = command
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.line()));
         let output = Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
-        assert!(output.code != Some(TIMED_OUT), "{}", self.report(&output, "took too long"));
+        assert!(
+            output.code != Some(TIMED_OUT),
+            "{}",
+            self.report(&output, "took too long")
+        );
         output
     }
 
@@ -109,18 +122,30 @@ impl Command {
     /// When it succeeds.
     pub(crate) fn fails(&self) -> String {
         let output = self.run();
-        assert!(output.code != Some(0), "{}", self.report(&output, "should have failed"));
+        assert!(
+            output.code != Some(0),
+            "{}",
+            self.report(&output, "should have failed")
+        );
         output.stderr
     }
 
     fn line(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.arguments);
-        words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        words
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     fn report(&self, output: &Output, what: &str) -> String {
-        let code = output.code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
+        let code = output
+            .code
+            .map_or_else(|| "a signal".to_owned(), |code| code.to_string());
         let Output { stdout, stderr, .. } = output;
-        format!("{what} ({code}): {}\n--- stdout\n{stdout}\n--- stderr\n{stderr}", self.line())
+        format!(
+            "{what} ({code}): {}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+            self.line()
+        )
     }
 }

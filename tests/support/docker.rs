@@ -42,7 +42,12 @@ impl Docker {
             .args(["sh", "-c", SUPERVISOR, "supervisor"])
             .arg(&folder)
             .arg(tools::find("dockerd"))
-            .args(["--data-root".into(), path("data"), "--exec-root".into(), path("exec")])
+            .args([
+                "--data-root".into(),
+                path("data"),
+                "--exec-root".into(),
+                path("exec"),
+            ])
             .args(["--pidfile".into(), path("pid")])
             .args(["-H", &format!("unix://{}", folder.join("socket").display())])
             .stdin(Stdio::piped())
@@ -50,8 +55,14 @@ impl Docker {
             .stderr(Stdio::null())
             .spawn()
             .expect("a daemon can be started");
-        let lifeline = supervisor.stdin.take().expect("its standard input is a pipe");
-        let docker = Self { folder, _lifeline: lifeline };
+        let lifeline = supervisor
+            .stdin
+            .take()
+            .expect("its standard input is a pipe");
+        let docker = Self {
+            folder,
+            _lifeline: lifeline,
+        };
         docker.wait_until_ready(&mut supervisor);
         docker
     }
@@ -59,7 +70,10 @@ impl Docker {
     /// A command of the client, with this daemon. Images are built without BuildKit.
     pub(crate) fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
         Command::tool("docker")
-            .env("DOCKER_HOST", format!("unix://{}", self.folder.join("socket").display()))
+            .env(
+                "DOCKER_HOST",
+                format!("unix://{}", self.folder.join("socket").display()),
+            )
             .env("DOCKER_CONFIG", self.folder.join("client"))
             .env("DOCKER_BUILDKIT", "0")
             .args(words)
@@ -68,7 +82,11 @@ impl Docker {
     fn wait_until_ready(&self, supervisor: &mut process::Child) {
         wait::until("a Docker daemon", Duration::from_secs(60), || {
             let ended = supervisor.try_wait().expect("a child can be waited for");
-            assert!(ended.is_none() && !self.has_failed(), "dockerd ended:\n{}", self.log());
+            assert!(
+                ended.is_none() && !self.has_failed(),
+                "dockerd ended:\n{}",
+                self.log()
+            );
             (self.command(["version"]).run().code == Some(0)).then_some(())
         });
     }

@@ -20,7 +20,10 @@ pub(crate) const GREETING: &str = "landed, stored and picked up";
 
 /// The digest of bytes.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("sha256:{hex}")
 }
 
@@ -53,7 +56,13 @@ pub(crate) fn script(path: &Path, text: &str) {
 
 /// Packs a folder as a tar file.
 pub(crate) fn tar(folder: &Path, file: &Path) {
-    Command::tool("tar").arg("-cf").arg(file).arg("-C").arg(folder).arg(".").succeeds();
+    Command::tool("tar")
+        .arg("-cf")
+        .arg(file)
+        .arg("-C")
+        .arg(folder)
+        .arg(".")
+        .succeeds();
 }
 
 /// The context of `docker build` for an image `FROM scratch` with two layers: a root file system,
@@ -126,7 +135,10 @@ impl Layout {
         entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
         fs::write(self.folder.join("index.json"), index.to_string()).expect("a file");
-        let digest = entry["digest"].as_str().expect("a descriptor has a digest").to_owned();
+        let digest = entry["digest"]
+            .as_str()
+            .expect("a descriptor has a digest")
+            .to_owned();
         (self.folder, digest)
     }
 
@@ -135,7 +147,10 @@ impl Layout {
         let file = folder.with_extension("tar");
         tar(folder, &file);
         let id = digest(&fs::read(&file).expect("the tar file is read"));
-        Command::tool("gzip").args(["-n", "-1"]).arg(&file).succeeds();
+        Command::tool("gzip")
+            .args(["-n", "-1"])
+            .arg(&file)
+            .succeeds();
         let bytes = fs::read(folder.with_extension("tar.gz")).expect("the layer is read");
         (id, self.blob(LAYER, &bytes))
     }

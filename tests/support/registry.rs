@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::process::Process;
+use super::tools;
 
 /// How long a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +37,20 @@ impl Registry {
     /// Wharf as it comes.
     pub(crate) fn wharf() -> Self {
         Self::wharf_with(&[])
+    }
+
+    /// The registry that clients are tried against: Wharf, or Debian's where `WHARF_TEST_PEER` is
+    /// set, which tells a fault of a test from one of Wharf.
+    pub(crate) fn chosen() -> Self {
+        match std::env::var_os("WHARF_TEST_PEER") {
+            None => Self::wharf(),
+            Some(_) => Self::debian(),
+        }
+    }
+
+    /// The name of an image in it, as clients take it.
+    pub(crate) fn image(&self, name: &str) -> String {
+        format!("{}/{name}", self.host())
     }
 
     /// Wharf with variables that configure it.
@@ -68,7 +83,7 @@ impl Registry {
             folder.path().join("data").display()
         );
         std::fs::write(&config, text).expect("a configuration is written");
-        let mut command = Command::new("docker-registry");
+        let mut command = Command::new(tools::find("docker-registry"));
         command.arg("serve").arg(config);
         let mut process = Process::start(&command);
         let log = Log::of(&mut process);
@@ -117,14 +132,6 @@ impl Registry {
     /// The folder with the server's data.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
-    }
-
-    /// A folder for the test's own files.
-    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
-        let path: &Path = self.folder.path();
-        let path = path.join(name);
-        std::fs::create_dir_all(&path).expect("a folder");
-        path
     }
 
     /// The process, while it runs.

@@ -3,7 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// The folders that `.ci/tools` fills, before what else a machine may have under the same names.
-const FOLDERS: [&str; 6] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin", "/usr/local/sbin"];
+const FOLDERS: [&str; 6] = [
+    "/usr/bin",
+    "/usr/sbin",
+    "/bin",
+    "/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+];
 
 /// A program by its name, such as `skopeo`.
 ///
