@@ -92,10 +92,6 @@ impl Layout {
         Self { folder }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.folder
-    }
-
     /// Writes an image with two layers for an architecture, and gives its descriptor.
     pub(crate) fn image(&self, architecture: &str) -> Value {
         let scratch = self.folder.join("scratch");
