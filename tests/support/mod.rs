@@ -22,6 +22,7 @@ pub(crate) mod tools;
 pub(crate) mod wait;
 
 pub(crate) use command::Command;
+pub(crate) use process::Process;
 pub(crate) use registry::Registry;
 
 /// A folder of a test's own, gone with it.
