@@ -17,8 +17,12 @@ pub struct Server {
     pub allow_anonymous: bool,
     /// How long requests in flight may take when the server is told to stop.
     pub shutdown_grace: Span,
-    /// How long the head of a request may take, and a connection may be idle.
+    /// How long the head of a request may take.
     pub header_timeout: Span,
+    /// How long a connection may be idle between requests, or not take a byte of an answer. Go's
+    /// clients keep idle connections for 90 seconds; a server that ends them earlier makes requests
+    /// fail that are just being sent.
+    pub idle_timeout: Span,
     /// How many connections are served at once; more of them wait.
     pub max_connections: usize,
     /// How many bytes the head of a request may have.
@@ -36,6 +40,7 @@ impl Default for Server {
             allow_anonymous: false,
             shutdown_grace: Span::new(Duration::from_secs(30)),
             header_timeout: Span::new(Duration::from_secs(15)),
+            idle_timeout: Span::new(Duration::from_secs(120)),
             max_connections: 20_000,
             max_header_bytes: Size::new(64 << 10),
             max_headers: 200,

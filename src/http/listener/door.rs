@@ -1,0 +1,117 @@
+//! What every request passes before the server's own service: it is counted as in flight, gets its
+//! peer's address, and its body has to keep coming.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt as _};
+
+use super::Peer;
+use super::patience::{Activity, InFlight};
+use crate::config;
+use crate::http::steady::SteadyBody;
+
+/// The service of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Door<S> {
+    service: S,
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+    max_headers: usize,
+    min_bytes_per_second: u64,
+}
+
+impl<S> Door<S> {
+    pub(super) fn new(
+        service: S,
+        peer: SocketAddr,
+        activity: Arc<Activity>,
+        config: &config::Server,
+    ) -> Self {
+        Self {
+            service,
+            peer,
+            activity,
+            max_headers: config.max_headers,
+            min_bytes_per_second: config.min_bytes_per_second,
+        }
+    }
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Door<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Held>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Held>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let in_flight = self.activity.begin();
+        // HTTP/1 refuses this while it parses, HTTP/2 only knows a limit in bytes.
+        if request.headers().len() > self.max_headers {
+            return Box::pin(async { Ok(too_many_headers(in_flight)) });
+        }
+        let mut request = request.map(|body| match body.is_end_stream() {
+            true => Body::empty(),
+            false => Body::new(SteadyBody::new(body, self.min_bytes_per_second)),
+        });
+        request.extensions_mut().insert(Peer(self.peer));
+        let answer = self.service.clone().oneshot(request);
+        Box::pin(async move {
+            let held = |body| Held {
+                body,
+                _in_flight: in_flight,
+            };
+            Ok(answer.await?.map(held))
+        })
+    }
+}
+
+fn too_many_headers(in_flight: InFlight) -> Response<Held> {
+    let mut response = Response::new(Held {
+        body: Body::empty(),
+        _in_flight: in_flight,
+    });
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let none = HeaderValue::from_static("0");
+    response.headers_mut().insert(header::CONTENT_LENGTH, none);
+    response
+}
+
+/// The body of an answer. Its request is in flight until it has gone out, or was given up.
+#[derive(Debug)]
+pub(super) struct Held {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
