@@ -106,13 +106,14 @@ fn crane_tags_lists_and_deletes() {
 
 #[test]
 fn crane_reads_many_tags_page_by_page() {
-    let (registry, folder) = (Registry::chosen(), folder());
+    let registry = Registry::wharf_with(&[("WHARF__REGISTRY__PAGE_LIMIT", "7")]);
+    let folder = folder();
     let (source, _) = image::layout(folder.path().join("source"), "v1");
     let repository = registry.image("team/pages");
-    push_layout(&source, &format!("{repository}:t000"));
-    let tags: Vec<String> = (0..30).map(|number| format!("t{number:03}")).collect();
+    push_layout(&source, &format!("{repository}:t00"));
+    let tags: Vec<String> = (0..21).map(|number| format!("t{number:02}")).collect();
     for tag in &tags[1..] {
-        crane(["tag", &format!("{repository}:t000"), tag]).succeeds();
+        crane(["tag", &format!("{repository}:t00"), tag]).succeeds();
     }
     assert_eq!(list(["ls", &repository]), tags);
 }

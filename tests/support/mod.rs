@@ -13,7 +13,7 @@
 //! | `tools` | where the clients lie |
 //! | `wait` | waiting for a condition |
 
-mod command;
+pub(crate) mod command;
 pub(crate) mod docker;
 pub(crate) mod image;
 mod process;
