@@ -1,39 +1,73 @@
 //! `wharf healthcheck`: whether a running server is ready, for the health check of a container.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-use super::Failure;
+use super::environment::variables;
+use super::error::Error;
 use crate::config::{Config, Flags};
 
-/// How long the server may take.
+/// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a status line may be.
+const LONGEST_LINE: u64 = 1024;
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The server to ask, http://HOST:PORT, instead of the one that the configuration describes
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     #[command(flatten)]
     flags: Flags,
 }
 
-/// Asks `/readyz` of the server that the configuration describes.
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = Config::load(&arguments.flags, std::env::vars())?;
-    let address = reachable(config.server.listen);
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
-        .map_err(|error| format!("no server answers at {address}: {error}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    match line.split(' ').nth(1) {
+/// Asks `/readyz` of a server.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let address = match &arguments.url {
+        Some(url) => resolve(url)?,
+        // What is wrong with the rest of the configuration is no matter here.
+        None => reachable(Config::read(&arguments.flags, variables())?.server.listen),
+    };
+    let answer = ask(address).map_err(|source| Error::NoAnswer {
+        host: address.to_string(),
+        source,
+    })?;
+    match answer.split(' ').nth(1) {
         Some("200") => Ok(()),
-        _ => Err(format!("the server at {address} is not ready: {}", line.trim()).into()),
+        _ => Err(Error::NotReady { address, answer }),
     }
+}
+
+/// The status line of the answer. A client of HTTP would bring much more than this needs.
+fn ask(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let head = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
+}
+
+fn resolve(url: &str) -> Result<SocketAddr, Error> {
+    let malformed = || Error::Url(url.to_owned());
+    let host = url.strip_prefix("http://").ok_or_else(malformed)?;
+    let host = host.trim_end_matches('/');
+    let failed = |source| Error::NoAnswer {
+        host: host.to_owned(),
+        source,
+    };
+    let (name, port) = host.rsplit_once(':').ok_or_else(malformed)?;
+    if name.is_empty() || port.parse::<u16>().is_err() {
+        return Err(malformed());
+    }
+    let mut addresses = host.to_socket_addrs().map_err(failed)?;
+    let none = || failed(io::ErrorKind::NotFound.into());
+    addresses.next().ok_or_else(none)
 }
 
 /// The address under which this machine reaches a listener on `listen`.
@@ -46,4 +80,35 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
         }
     }
     address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_host_and_a_port() {
+        let address = resolve("http://127.0.0.1:5000/").expect("a host and a port");
+        assert_eq!(address, SocketAddr::from(([127, 0, 0, 1], 5000)));
+        for url in [
+            "127.0.0.1:5000",
+            "https://127.0.0.1:1",
+            "http://:1",
+            "http://127.0.0.1",
+        ] {
+            assert!(matches!(resolve(url), Err(Error::Url(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_loopback() {
+        for (listen, want) in [
+            ("0.0.0.0:5000", "127.0.0.1:5000"),
+            ("[::]:5000", "[::1]:5000"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            let listen = listen.parse().expect("an address");
+            assert_eq!(reachable(listen).to_string(), want);
+        }
+    }
 }

@@ -5,9 +5,15 @@
 //! | `serve` | runs the registry |
 //! | `check-config` | tells what is wrong with a configuration, or what it comes to |
 //! | `healthcheck` | asks a running server whether it is ready |
+//!
+//! `environment`, `open_files` and `error` are what they share with the system: variables, limits,
+//! and how a failure is told.
 
 mod check_config;
+mod environment;
+mod error;
 mod healthcheck;
+mod open_files;
 mod serve;
 
 use std::process::ExitCode;
@@ -34,10 +40,8 @@ enum Command {
     Healthcheck(healthcheck::Arguments),
 }
 
-/// What a command fails with.
-type Failure = Box<dyn std::error::Error>;
-
-/// Runs what the command line asks for.
+/// Runs what the command line asks for. What fails is told on the standard error, a line for each
+/// thing that is wrong.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
@@ -45,23 +49,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::CheckConfig(flags) => check_config::run(&flags),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("error: {}", chain(failure.as_ref()));
-            ExitCode::FAILURE
-        }
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    for line in error.lines() {
+        eprintln!("error: {line}");
     }
-}
-
-/// A failure with its causes, in one line.
-fn chain(failure: &dyn std::error::Error) -> String {
-    let mut text = failure.to_string();
-    let mut cause = failure.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
+    ExitCode::FAILURE
 }

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use super::Failure;
+use super::environment::variables;
+use super::error::Error;
+use super::open_files;
 use crate::app::App;
 use crate::config::{Config, Flags};
 use crate::shutdown::Shutdown;
@@ -10,23 +12,28 @@ use crate::telemetry;
 
 /// Serves until the process is told to stop. The first line on the standard output is the
 /// server's base address; everything else goes to the log, on the standard error.
-pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
-    let config = Config::load(flags, std::env::vars())?;
+pub(super) fn run(flags: &Flags) -> Result<(), Error> {
+    let config = Config::load(flags, variables())?;
     telemetry::start(&config.log)?;
+    open_files::allow_most();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let shutdown = Shutdown::on_signals()?;
-        let app = App::open(&config).await?;
-        let listener = app.listen(&config).await?;
-        let address = listener.local_addr()?;
-        let mut stdout = std::io::stdout();
-        // Whoever started the server may not read what it prints; that is no reason to stop.
-        let _ = writeln!(stdout, "http://{address}").and_then(|()| stdout.flush());
-        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
-        tracing::warn!("no authentication: whoever reaches this address can push and pull");
-        app.serve(listener, shutdown).await;
-        Ok(())
-    })
+        .thread_name("wharf")
+        .build()
+        .map_err(Error::Runtime)?;
+    runtime.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> Result<(), Error> {
+    let shutdown = Shutdown::on_signals().map_err(Error::Signals)?;
+    let app = App::open(config).await?;
+    let listener = app.listen(config).await?;
+    let address = listener.local_addr().map_err(Error::Address)?;
+    let mut stdout = std::io::stdout();
+    // Whoever started the server may not read what it prints; that is no reason to stop.
+    let _ = writeln!(stdout, "http://{address}").and_then(|()| stdout.flush());
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
+    tracing::warn!("no authentication: whoever reaches this address can push and pull");
+    app.serve(listener, shutdown).await;
+    Ok(())
 }

@@ -14,13 +14,18 @@
 //! | `metrics` | `[metrics]`: what is measured |
 //! | `units` | durations and sizes as texts |
 //! | `sources` | the file and the variables, merged |
+//! | `check` | what makes no sense as a whole |
+//! | `error`, `suggestion` | what is wrong, and what was probably meant |
 
+mod check;
+mod error;
 mod log;
 mod metrics;
 mod registry;
 mod server;
 mod sources;
 mod storage;
+mod suggestion;
 mod units;
 mod uploads;
 
@@ -29,14 +34,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use error::{Error, Fault};
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use registry::{MissingContent, Registry};
 pub use server::Server;
-pub use sources::Error;
 pub use storage::Storage;
 pub use units::{Size, Span};
 pub use uploads::Uploads;
+
+use self::sources::Document;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,75 +78,54 @@ pub struct Flags {
 }
 
 impl Config {
-    /// Reads the configuration from its sources.
+    /// Reads the configuration from its sources, and checks it.
     ///
     /// # Errors
     ///
-    /// When the file can't be read, when something in it or in a variable isn't understood, or
-    /// when the whole makes no sense.
+    /// When the file can't be read, or with all that isn't understood or makes no sense.
     pub fn load(
         flags: &Flags,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Error> {
-        let mut table = match &flags.config {
-            Some(path) => sources::read_file(path)?,
-            None => toml::Table::new(),
+        let config = Self::read(flags, variables)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads the configuration from its sources, whether or not a server could run with it.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be read, or with all that isn't understood.
+    pub fn read(
+        flags: &Flags,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let mut document = match &flags.config {
+            Some(path) => Document::read(path)?,
+            None => Document::default(),
         };
-        sources::merge_variables(&mut table, variables)?;
-        let mut config = sources::interpret(table)?;
+        document.merge(variables);
+        let mut config = document.interpret()?;
         if let Some(listen) = flags.listen {
             config.server.listen = listen;
         }
         if let Some(data) = &flags.data {
             config.storage.data.clone_from(data);
         }
-        let faults = config.faults();
-        if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(Error::Faults(faults))
-        }
+        Ok(config)
     }
 
-    /// What makes no sense, all of it.
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        if !self.server.listen.ip().is_loopback() && !self.server.allow_anonymous {
-            faults.push(format!(
-                "server.listen = {} can be reached from other machines, and nothing asks callers \
-                 who they are: listen on 127.0.0.1, or set server.allow_anonymous = true to let \
-                 anyone push and pull",
-                self.server.listen
-            ));
+    /// Looks for contradictions, and for limits that would shut everybody out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with all of them.
+    pub fn check(&self) -> Result<(), Error> {
+        match check::faults(self) {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(Error::Invalid(faults)),
         }
-        for (key, is_zero) in [
-            ("server.max_connections", self.server.max_connections == 0),
-            (
-                "server.max_header_bytes",
-                self.server.max_header_bytes.bytes() < 8192,
-            ),
-            (
-                "registry.manifest_limit",
-                self.registry.manifest_limit.bytes() == 0,
-            ),
-            ("registry.page_limit", self.registry.page_limit == 0),
-            (
-                "uploads.open_per_principal",
-                self.uploads.open_per_principal == 0,
-            ),
-            (
-                "uploads.sweep_every",
-                self.uploads.sweep_every.duration().is_zero(),
-            ),
-        ] {
-            if is_zero {
-                faults.push(format!("{key} is too small to serve anybody"));
-            }
-        }
-        if let Err(error) = self.log.level.parse::<tracing_subscriber::EnvFilter>() {
-            faults.push(format!("log.level: {error}"));
-        }
-        faults
     }
 
     /// Where the metadata lies.

@@ -58,21 +58,59 @@ fn flags_win_over_variables_and_these_over_the_file() {
 }
 
 #[test]
-fn a_key_that_nobody_knows_is_named() {
-    let message = failure("[server]\nlissten = \"127.0.0.1:1\"", &[]);
-    assert!(
-        message.contains("server") && message.contains("lissten"),
-        "{message}"
-    );
-    let message = failure("[sever]\nlisten = \"127.0.0.1:1\"", &[]);
-    assert!(message.contains("sever"), "{message}");
-    let message = failure("", &[("WHARF__LOG__COLOUR", "red")]);
-    assert!(
-        message.contains("log") && message.contains("colour"),
-        "{message}"
-    );
-    let message = failure("", &[("WHARF__LISTEN", "x")]);
-    assert!(message.contains("WHARF__LISTEN"), "{message}");
+fn a_key_that_nobody_knows_is_named_with_what_was_meant() {
+    for (text, pairs, want) in [
+        (
+            "[server]\nlissten = \"127.0.0.1:1\"",
+            &[][..],
+            "server.lissten is unknown; did you mean server.listen?",
+        ),
+        (
+            "[sever]\nlisten = \"127.0.0.1:1\"",
+            &[],
+            "sever is unknown; did you mean server?",
+        ),
+        (
+            "[log]\ncolour = true",
+            &[],
+            "log.colour is unknown; known are log.format, log.level",
+        ),
+        (
+            "listen = \"127.0.0.1:1\"",
+            &[],
+            "listen is unknown; known are log, metrics, registry, server, storage, uploads",
+        ),
+        (
+            "",
+            &[("WHARF__LOG__LEVELS", "info")],
+            "log.levels is unknown; did you mean log.level?",
+        ),
+        (
+            "",
+            &[("WHARF__LISTEN", "x")],
+            "the variable WHARF__LISTEN does not read WHARF__SECTION__KEY",
+        ),
+    ] {
+        assert_eq!(failure(text, pairs), want);
+    }
+}
+
+#[test]
+fn variables_are_read_as_the_type_that_the_key_has() {
+    let set = variables(&[
+        ("WHARF__STORAGE__DATA", "123"),
+        ("WHARF__SERVER__MAX_HEADERS", " 1_00 "),
+        ("WHARF__LOG__FORMAT", "json"),
+        ("WHARF__METRICS__ENABLED", "false"),
+    ]);
+    let config = Config::load(&Flags::default(), set).expect("it makes sense");
+    assert_eq!(config.storage.data, Path::new("123"));
+    assert_eq!(config.server.max_headers, 100);
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert!(!config.metrics.enabled);
+    let message = failure("", &[("WHARF__METRICS__ENABLED", "yes")]);
+    let key = "metrics.enabled (from WHARF__METRICS__ENABLED): ";
+    assert!(message.starts_with(key), "{message}");
 }
 
 #[test]
@@ -105,8 +143,36 @@ fn an_open_server_is_refused_on_an_address_that_others_reach() {
 
 #[test]
 fn every_fault_is_told_at_once() {
-    let message = failure("[server]\nlisten = \"0.0.0.0:1\"\nmax_connections = 0", &[]);
-    assert!(message.contains("allow_anonymous") && message.contains("max_connections"));
+    let message = failure(
+        "[server]\nlisten = \"0.0.0.0:1\"\nmax_connections = 0\nidle_timeout = \"0s\"",
+        &[],
+    );
+    for key in ["allow_anonymous", "max_connections", "idle_timeout"] {
+        assert!(message.contains(key), "{message}");
+    }
+    let message = failure(
+        "[server]\nlisten = 5\nidle = \"2m\"\n[log]\nformat = \"xml\"",
+        &[("WHARF__UPLOADS__EXPIRE_AFTER", "soon")],
+    );
+    let keys = [
+        "server.listen",
+        "server.idle ",
+        "log.format",
+        "EXPIRE_AFTER",
+    ];
+    assert!(keys.iter().all(|key| message.contains(key)), "{message}");
+    assert_eq!(message.lines().count(), keys.len());
+}
+
+#[test]
+fn what_a_file_is_missing_is_told_with_its_path() {
+    let flags = Flags {
+        config: Some("/nowhere/wharf.toml".into()),
+        ..Flags::default()
+    };
+    let error = Config::load(&flags, []).expect_err("there is no such file");
+    assert_eq!(error.to_string(), "failed to read /nowhere/wharf.toml");
+    assert!(failure("[server", &[]).ends_with("wharf.toml is not TOML"));
 }
 
 #[test]

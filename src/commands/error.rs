@@ -1,0 +1,70 @@
+//! Why a command fails, and how that is told.
+
+use std::error::Error as _;
+use std::io;
+use std::net::SocketAddr;
+
+use crate::{app, config, telemetry};
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// There is no configuration.
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
+    /// There is no log.
+    #[error(transparent)]
+    Log(#[from] telemetry::Error),
+    /// The program's threads can't be started.
+    #[error("failed to start the runtime")]
+    Runtime(#[source] io::Error),
+    /// Signals can't be listened to.
+    #[error("failed to listen to signals")]
+    Signals(#[source] io::Error),
+    /// The listener doesn't know its address.
+    #[error("failed to ask for the address of the listener")]
+    Address(#[source] io::Error),
+    /// The server can't start.
+    #[error(transparent)]
+    Start(#[from] app::Error),
+    /// The configuration can't be printed.
+    #[error("the configuration has no TOML form")]
+    Print(#[from] toml::ser::Error),
+    /// The address to ask is none.
+    #[error("{0} does not read http://HOST:PORT")]
+    Url(String),
+    /// Nobody answers there.
+    #[error("no server answers at {host}")]
+    NoAnswer {
+        /// Where.
+        host: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The server there says that it can't serve.
+    #[error("the server at {address} is not ready: {answer}")]
+    NotReady {
+        /// Where.
+        address: SocketAddr,
+        /// What it said.
+        answer: String,
+    },
+}
+
+impl Error {
+    /// The failure with its causes; several lines where several things are wrong.
+    pub(super) fn lines(&self) -> Vec<String> {
+        if let Self::Configuration(config::Error::Invalid(faults)) = self {
+            return faults.iter().map(ToString::to_string).collect();
+        }
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(next) = cause {
+            line.push_str(": ");
+            line.push_str(next.to_string().trim_end());
+            cause = next.source();
+        }
+        vec![line]
+    }
+}
