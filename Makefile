@@ -14,7 +14,7 @@ tools:
 # Builds all programs, since the tests start them, and runs every test.
 test: tools
 	cargo build --workspace
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 lint:
 	cargo fmt --all --check

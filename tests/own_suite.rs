@@ -36,7 +36,7 @@ fn run(registry: &Registry) -> (Output, Counts) {
         .arg(&report)
         .limit(Duration::from_secs(600))
         .run();
-    let report = std::fs::read(report).expect("a report is written");
+    let report = std::fs::read(report).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let _: Value = serde_json::from_slice(&report).expect("the report is JSON");
     let counts = counts(&output.stdout).unwrap_or_else(|| panic!("no closing line: {output:?}"));
     (output, counts)
