@@ -7,6 +7,8 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::content::MANIFESTS;
+
 /// A connection that is kept open between requests.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -52,6 +54,7 @@ impl Connection {
     ) -> Result<Counted, String> {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(header::HOST, &self.authority);
+        request = request.header(header::ACCEPT, MANIFESTS);
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
