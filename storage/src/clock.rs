@@ -26,6 +26,25 @@ impl Timestamp {
         let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(microseconds))
     }
+
+    /// The moment `duration` later; the latest one that can be told where it would lie behind.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(microseconds))
+    }
+
+    /// Whole seconds since 1970.
+    #[must_use]
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The moment that lies `seconds` after 1970.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
 }
 
 impl From<SystemTime> for Timestamp {

@@ -13,6 +13,9 @@ use crate::clock::Timestamp;
 use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 use crate::upload::{Progress, UploadId};
 
+#[path = "contract_access.rs"]
+mod access;
+
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
 /// Runs the whole contract against an empty database.
@@ -31,6 +34,7 @@ pub(crate) async fn holds(metadata: &Metadata) {
     lists_go_on_behind_their_last_entry(metadata).await;
     referrers_are_those_of_their_subject(metadata).await;
     pushes_at_once_all_arrive(metadata).await;
+    access::holds(metadata).await;
 }
 
 fn repository(name: &str) -> RepositoryName {

@@ -15,12 +15,16 @@
 //! | `tags`, `referrers`, `repositories` | lists, a page at a time |
 //! | `uploads` | the rows of uploads under way |
 //! | `removals` | bytes that wait to be removed |
+//! | `access` | principals, keys, policies and trusts, as they are kept |
+//! | `audit` | who did what |
 //! | `transaction` | the face of a database that methods are written against |
 //! | `database` | running methods on a database's threads |
 //! | [`sqlite`] | the driver for SQLite |
 //!
 //! Times and names come in as values; nothing here looks at a clock or makes up a name.
 
+mod access;
+mod audit;
 mod blobs;
 mod database;
 mod error;
@@ -35,6 +39,11 @@ mod uploads;
 
 use std::sync::Arc;
 
+pub use access::{
+    AccessKeyRecord, AccessRecords, PolicyRecord, PrincipalChange, PrincipalRecord,
+    SigningKeyRecord, TrustRecord,
+};
+pub use audit::{AuditEntry, AuditQuery, AuditRecord};
 pub use blobs::{Blob, FinishedUpload, Stored};
 pub use database::{Database, Job};
 pub use error::Error;

@@ -112,6 +112,19 @@ impl Row {
         Ok(Timestamp::from_micros(self.integer(name)?))
     }
 
+    /// The next column, a moment or nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither.
+    pub fn optional_time(&mut self, name: &'static str) -> Result<Option<Timestamp>, Error> {
+        match self.columns.next() {
+            Some(Column::Integer(number)) => Ok(Some(Timestamp::from_micros(number))),
+            Some(Column::Null) => Ok(None),
+            other => Err(Error::corrupt(name, format_args!("{other:?}"))),
+        }
+    }
+
     /// The next column, a text or nothing.
     ///
     /// # Errors
@@ -179,6 +192,18 @@ impl<'a> From<&'a [u8]> for Value<'a> {
 impl From<i64> for Value<'_> {
     fn from(number: i64) -> Self {
         Self::Integer(number)
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(number: Option<i64>) -> Self {
+        number.map_or(Self::Null, Self::Integer)
+    }
+}
+
+impl From<Option<Timestamp>> for Value<'_> {
+    fn from(time: Option<Timestamp>) -> Self {
+        time.map(Timestamp::as_micros).into()
     }
 }
 

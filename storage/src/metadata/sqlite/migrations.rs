@@ -10,7 +10,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::OpenError;
 
 /// The layouts, each made from the one before it. Never change one that was released.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../../migrations/sqlite/0002_access.sql"),
+];
 
 /// Runs the migrations that the database lacks.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
