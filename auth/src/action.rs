@@ -1,4 +1,4 @@
-//! What can be done to a repository, in the names that Amazon ECR gives.
+//! What can be done, in the names that Amazon ECR gives, and a few of this registry's own.
 //!
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html>
 
@@ -10,70 +10,96 @@ use std::str::FromStr;
 #[error("not an action of this registry")]
 pub struct ActionError;
 
-/// Something that can be done to a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action {
-    /// Ask whether a blob is there.
-    BatchCheckLayerAvailability,
-    /// Delete manifests, tags and blobs.
-    BatchDeleteImage,
-    /// Read manifests.
-    BatchGetImage,
-    /// End an upload, and so make a blob of it.
-    CompleteLayerUpload,
-    /// Make the repository.
-    CreateRepository,
-    /// See that the repository is there.
-    DescribeRepositories,
-    /// Read blobs.
-    GetDownloadUrlForLayer,
-    /// Begin an upload.
-    InitiateLayerUpload,
-    /// List the referrers of a manifest.
-    ListImageReferrers,
-    /// List tags.
-    ListImages,
-    /// Push manifests.
-    PutImage,
-    /// Send the bytes of an upload.
-    UploadLayerPart,
+macro_rules! actions {
+    ($($name:ident = $text:literal;)*) => {
+        /// Something that can be done to the registry or to a repository.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Action {
+            $(#[doc = concat!("`", $text, "`")] $name,)*
+        }
+
+        impl Action {
+            /// Every action, in the order of their names.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name as it stands in a policy.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
 }
 
-impl Action {
-    /// Every action, in the order of their names.
-    pub const ALL: [Self; 12] = [
-        Self::BatchCheckLayerAvailability,
-        Self::BatchDeleteImage,
-        Self::BatchGetImage,
-        Self::CompleteLayerUpload,
-        Self::CreateRepository,
-        Self::DescribeRepositories,
-        Self::GetDownloadUrlForLayer,
-        Self::InitiateLayerUpload,
-        Self::ListImageReferrers,
-        Self::ListImages,
-        Self::PutImage,
-        Self::UploadLayerPart,
-    ];
-
-    /// The name as it stands in a policy.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BatchCheckLayerAvailability => "ecr:BatchCheckLayerAvailability",
-            Self::BatchDeleteImage => "ecr:BatchDeleteImage",
-            Self::BatchGetImage => "ecr:BatchGetImage",
-            Self::CompleteLayerUpload => "ecr:CompleteLayerUpload",
-            Self::CreateRepository => "ecr:CreateRepository",
-            Self::DescribeRepositories => "ecr:DescribeRepositories",
-            Self::GetDownloadUrlForLayer => "ecr:GetDownloadUrlForLayer",
-            Self::InitiateLayerUpload => "ecr:InitiateLayerUpload",
-            Self::ListImageReferrers => "ecr:ListImageReferrers",
-            Self::ListImages => "ecr:ListImages",
-            Self::PutImage => "ecr:PutImage",
-            Self::UploadLayerPart => "ecr:UploadLayerPart",
-        }
-    }
+actions! {
+    BatchCheckLayerAvailability = "ecr:BatchCheckLayerAvailability";
+    BatchDeleteImage = "ecr:BatchDeleteImage";
+    BatchGetImage = "ecr:BatchGetImage";
+    BatchGetRepositoryScanningConfiguration = "ecr:BatchGetRepositoryScanningConfiguration";
+    BatchImportUpstreamImage = "ecr:BatchImportUpstreamImage";
+    CompleteLayerUpload = "ecr:CompleteLayerUpload";
+    CreatePullThroughCacheRule = "ecr:CreatePullThroughCacheRule";
+    CreateRepository = "ecr:CreateRepository";
+    CreateRepositoryCreationTemplate = "ecr:CreateRepositoryCreationTemplate";
+    DeleteLifecyclePolicy = "ecr:DeleteLifecyclePolicy";
+    DeletePullThroughCacheRule = "ecr:DeletePullThroughCacheRule";
+    DeleteRegistryPolicy = "ecr:DeleteRegistryPolicy";
+    DeleteRepository = "ecr:DeleteRepository";
+    DeleteRepositoryCreationTemplate = "ecr:DeleteRepositoryCreationTemplate";
+    DeleteRepositoryPolicy = "ecr:DeleteRepositoryPolicy";
+    DeleteSigningConfiguration = "ecr:DeleteSigningConfiguration";
+    DeregisterPullTimeUpdateExclusion = "ecr:DeregisterPullTimeUpdateExclusion";
+    DescribeImageReplicationStatus = "ecr:DescribeImageReplicationStatus";
+    DescribeImageScanFindings = "ecr:DescribeImageScanFindings";
+    DescribeImageSigningStatus = "ecr:DescribeImageSigningStatus";
+    DescribeImages = "ecr:DescribeImages";
+    DescribePullThroughCacheRules = "ecr:DescribePullThroughCacheRules";
+    DescribeRegistry = "ecr:DescribeRegistry";
+    DescribeReplicationBackfillResults = "ecr:DescribeReplicationBackfillResults";
+    DescribeRepositories = "ecr:DescribeRepositories";
+    DescribeRepositoryCreationTemplates = "ecr:DescribeRepositoryCreationTemplates";
+    GetAccountSetting = "ecr:GetAccountSetting";
+    GetAuthorizationToken = "ecr:GetAuthorizationToken";
+    GetDownloadUrlForLayer = "ecr:GetDownloadUrlForLayer";
+    GetLifecyclePolicy = "ecr:GetLifecyclePolicy";
+    GetLifecyclePolicyPreview = "ecr:GetLifecyclePolicyPreview";
+    GetRegistryPolicy = "ecr:GetRegistryPolicy";
+    GetRegistryScanningConfiguration = "ecr:GetRegistryScanningConfiguration";
+    GetRepositoryPolicy = "ecr:GetRepositoryPolicy";
+    GetSigningConfiguration = "ecr:GetSigningConfiguration";
+    InitiateLayerUpload = "ecr:InitiateLayerUpload";
+    ListImageReferrers = "ecr:ListImageReferrers";
+    ListImages = "ecr:ListImages";
+    ListPullTimeUpdateExclusions = "ecr:ListPullTimeUpdateExclusions";
+    ListReplicationBackfills = "ecr:ListReplicationBackfills";
+    ListTagsForResource = "ecr:ListTagsForResource";
+    PutAccountSetting = "ecr:PutAccountSetting";
+    PutImage = "ecr:PutImage";
+    PutImageScanningConfiguration = "ecr:PutImageScanningConfiguration";
+    PutImageTagMutability = "ecr:PutImageTagMutability";
+    PutLifecyclePolicy = "ecr:PutLifecyclePolicy";
+    PutRegistryPolicy = "ecr:PutRegistryPolicy";
+    PutRegistryScanningConfiguration = "ecr:PutRegistryScanningConfiguration";
+    PutReplicationConfiguration = "ecr:PutReplicationConfiguration";
+    PutSigningConfiguration = "ecr:PutSigningConfiguration";
+    RegisterPullTimeUpdateExclusion = "ecr:RegisterPullTimeUpdateExclusion";
+    ReplicateImage = "ecr:ReplicateImage";
+    SetRepositoryPolicy = "ecr:SetRepositoryPolicy";
+    StartImageScan = "ecr:StartImageScan";
+    StartLifecyclePolicyPreview = "ecr:StartLifecyclePolicyPreview";
+    StartReplicationBackfill = "ecr:StartReplicationBackfill";
+    StopReplicationBackfill = "ecr:StopReplicationBackfill";
+    TagResource = "ecr:TagResource";
+    UntagResource = "ecr:UntagResource";
+    UpdateImageStorageClass = "ecr:UpdateImageStorageClass";
+    UpdatePullThroughCacheRule = "ecr:UpdatePullThroughCacheRule";
+    UpdateRepositoryCreationTemplate = "ecr:UpdateRepositoryCreationTemplate";
+    UploadLayerPart = "ecr:UploadLayerPart";
+    ValidatePullThroughCacheRule = "ecr:ValidatePullThroughCacheRule";
+    Administer = "wharf:Administer";
+    ReadAudit = "wharf:ReadAudit";
 }
 
 impl fmt::Display for Action {
@@ -87,8 +113,9 @@ impl FromStr for Action {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL
-            .into_iter()
-            .find(|action| action.as_str() == text)
+            .iter()
+            .copied()
+            .find(|action| action.as_str().eq_ignore_ascii_case(text))
             .ok_or(ActionError)
     }
 }
@@ -100,7 +127,8 @@ mod tests {
     #[test]
     fn every_action_reads_back_as_it_is_written() {
         for action in Action::ALL {
-            assert_eq!(action.as_str().parse(), Ok(action));
+            assert_eq!(action.as_str().parse(), Ok(*action));
+            assert_eq!(action.as_str().to_lowercase().parse(), Ok(*action));
         }
         assert!(Action::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
         assert_eq!("ecr:Nothing".parse::<Action>(), Err(ActionError));

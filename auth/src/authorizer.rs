@@ -1,11 +1,6 @@
-//! The decision whether a principal may do something.
+//! The decision whether a caller may do something.
 
-use wharf_storage::oci::RepositoryName;
-
-use crate::action::Action;
-use crate::identity::Principal;
-
-/// The answer to «may they?».
+/// The answer of the policies to «may they?».
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// They may.
@@ -14,23 +9,13 @@ pub enum Decision {
     Denied,
 }
 
-/// Something that decides.
-pub trait Authorizer: std::fmt::Debug + Send + Sync {
-    /// Whether `principal` may do `action` to `repository`, which need not exist.
-    fn decide(
-        &self,
-        principal: &Principal,
-        action: Action,
-        repository: &RepositoryName,
-    ) -> Decision;
-}
-
-/// Lets everybody do everything: a registry on loopback that nobody has set up.
-#[derive(Clone, Copy, Debug)]
-pub struct Open;
-
-impl Authorizer for Open {
-    fn decide(&self, _: &Principal, _: Action, _: &RepositoryName) -> Decision {
-        Decision::Allowed
-    }
+/// The answer to a call, which may have less to it than its principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may.
+    Allowed,
+    /// No policy lets its principal, or one denies it.
+    Denied,
+    /// Its principal may, but the token that came along is not for this.
+    BeyondToken,
 }

@@ -1,0 +1,411 @@
+//! Making, changing and removing principals, keys, policies and trusts.
+//!
+//! The command line and `/admin/v1` both come here. A secret is told once, when it is made, and is
+//! kept hashed or sealed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_storage::clock::{Clock, Timestamp};
+use wharf_storage::metadata::{
+    self, AccessKeyRecord, Metadata, PolicyRecord, PrincipalChange, PrincipalRecord,
+    SigningKeyRecord, TrustRecord,
+};
+
+use crate::identity::{Kind, Principal, is_name};
+use crate::oidc::{Trust, TrustError};
+use crate::password::{self, PasswordError};
+use crate::policy::{Attachment, Document, DocumentError};
+use crate::seal::Sealer;
+use crate::token::{KeyError, SigningKey};
+use crate::{random, secret};
+
+/// Names that clients use for something else.
+const RESERVED: [&str; 5] = ["AWS", "token", "oidc", "anonymous", "root"];
+
+/// What may do everything.
+pub const ADMINISTRATOR: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Administrator","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is no name.
+    #[error(
+        "a name has 1 to 128 of A-Z a-z 0-9 . _ @ + -, begins with a letter or a digit, and is \
+         none of AWS, token, oidc, anonymous, root"
+    )]
+    Name,
+    /// The name is taken.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// The password is not taken.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The policy is not valid.
+    #[error(transparent)]
+    Policy(#[from] DocumentError),
+    /// The target of a policy is none.
+    #[error(
+        "a policy is attached to registry, repository/NAME, user/NAME, robot/NAME, federated/TRUST or certificate/NAME, not to {0}"
+    )]
+    Target(String),
+    /// The trust is not valid.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The signing key is none.
+    #[error(transparent)]
+    SigningKey(#[from] KeyError),
+    /// The database failed.
+    #[error("the metadata failed")]
+    Metadata(#[from] metadata::Error),
+}
+
+/// A principal with the secret that is told once.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// Who it is.
+    pub principal: Principal,
+    /// Its secret.
+    pub secret: String,
+}
+
+/// An access key with the secret that is told once.
+#[derive(Clone, Debug)]
+pub struct CreatedKey {
+    /// Its public part.
+    pub id: String,
+    /// Its secret part.
+    pub secret: String,
+}
+
+/// Who does the administrator's work.
+#[derive(Clone, Debug)]
+pub struct Administration {
+    metadata: Metadata,
+    sealer: Arc<Sealer>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Administration {
+    /// Administration of what lies in `metadata`.
+    #[must_use]
+    pub fn new(metadata: Metadata, sealer: Arc<Sealer>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            metadata,
+            sealer,
+            clock,
+        }
+    }
+
+    /// Makes the first administrator when there is no principal at all, and tells its password.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn first_administrator(&self) -> Result<Option<Created>, Error> {
+        let (password, now) = (random::text(), self.clock.now());
+        let principal = PrincipalRecord {
+            kind: "user".into(),
+            name: "admin".into(),
+            secret: hashed(password.clone()).await?,
+            description: "made at the first start".into(),
+            created_at: now,
+            expires_at: None,
+            disabled: false,
+            valid_from: now,
+        };
+        let policy = PolicyRecord {
+            target: "user/admin".into(),
+            document: ADMINISTRATOR.into(),
+            updated_by: "wharf".into(),
+            updated_at: now,
+        };
+        let made = self.metadata.add_first_principal(principal, policy).await?;
+        Ok(made.then(|| Created {
+            principal: Principal::user("admin"),
+            secret: password,
+        }))
+    }
+
+    /// Makes the key that signs tokens when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn first_signing_key(&self) -> Result<(), Error> {
+        let key = self.signing_key(&SigningKey::generate())?;
+        self.metadata.add_first_signing_key(key).await?;
+        Ok(())
+    }
+
+    /// Makes another key sign from now on; `pem` brings one along. Older ones verify for as long as
+    /// any token lives, `lifetime`. Gives the new key's name.
+    ///
+    /// # Errors
+    ///
+    /// When what is brought is no key.
+    pub async fn rotate_signing_key(
+        &self,
+        pem: Option<&[u8]>,
+        lifetime: Duration,
+    ) -> Result<String, Error> {
+        let stored = match pem {
+            Some(pem) => SigningKey::import(pem)?,
+            None => SigningKey::generate(),
+        };
+        let key = self.signing_key(&stored)?;
+        let (id, forget) = (key.id.clone(), key.created_at.before(lifetime));
+        self.metadata.rotate_signing_key(key, forget).await?;
+        Ok(id)
+    }
+
+    fn signing_key(&self, stored: &[u8]) -> Result<SigningKeyRecord, Error> {
+        let key = SigningKey::read(stored, None)?;
+        Ok(SigningKeyRecord {
+            id: key.id().to_owned(),
+            sealed: self.sealer.seal(key.id(), stored),
+            created_at: self.clock.now(),
+            retired_at: None,
+        })
+    }
+
+    /// Makes a user with a password.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`], [`Error::Exists`], [`Error::Password`].
+    pub async fn add_user(
+        &self,
+        name: &str,
+        password: &str,
+        description: &str,
+    ) -> Result<Principal, Error> {
+        let name = checked(name)?;
+        let record = self.record(
+            "user",
+            name,
+            hashed(password.to_owned()).await?,
+            description,
+        );
+        self.add(record).await?;
+        Ok(Principal::user(name))
+    }
+
+    /// Makes a robot, and tells its secret.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`], [`Error::Exists`].
+    pub async fn add_robot(
+        &self,
+        name: &str,
+        description: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Created, Error> {
+        let name = checked(name)?;
+        let secret = secret::generate();
+        let mut record = self.record("robot", name, secret::hash(&secret), description);
+        record.expires_at = expires_at;
+        self.add(record).await?;
+        let principal = Principal::robot(name);
+        Ok(Created { principal, secret })
+    }
+
+    fn record(&self, kind: &str, name: &str, secret: String, description: &str) -> PrincipalRecord {
+        let now = self.clock.now();
+        PrincipalRecord {
+            kind: kind.into(),
+            name: name.into(),
+            secret,
+            description: description.into(),
+            created_at: now,
+            expires_at: None,
+            disabled: false,
+            valid_from: now,
+        }
+    }
+
+    async fn add(&self, record: PrincipalRecord) -> Result<(), Error> {
+        let name = format!("{}/{}", record.kind, record.name);
+        match self.metadata.add_principal(record).await? {
+            true => Ok(()),
+            false => Err(Error::Exists(name)),
+        }
+    }
+
+    /// Gives a user another password. What was given out before counts no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`], [`Error::Password`].
+    pub async fn set_password(&self, name: &str, password: &str) -> Result<(), Error> {
+        let change = PrincipalChange {
+            secret: Some(hashed(password.to_owned()).await?),
+            valid_from: Some(self.clock.now()),
+            ..PrincipalChange::default()
+        };
+        self.change(Kind::User, name, change).await
+    }
+
+    /// Gives a robot another secret, and tells it. The old one counts no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn rotate_secret(&self, name: &str) -> Result<Created, Error> {
+        let secret = secret::generate();
+        let change = PrincipalChange {
+            secret: Some(secret::hash(&secret)),
+            valid_from: Some(self.clock.now()),
+            ..PrincipalChange::default()
+        };
+        self.change(Kind::Robot, name, change).await?;
+        let principal = Principal::robot(name);
+        Ok(Created { principal, secret })
+    }
+
+    /// Shuts a user or a robot out, or lets it in again. Its tokens count no more either way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn set_disabled(&self, kind: Kind, name: &str, disabled: bool) -> Result<(), Error> {
+        let change = PrincipalChange {
+            disabled: Some(disabled),
+            valid_from: Some(self.clock.now()),
+            ..PrincipalChange::default()
+        };
+        self.change(kind, name, change).await
+    }
+
+    async fn change(&self, kind: Kind, name: &str, change: PrincipalChange) -> Result<(), Error> {
+        let changed = self.metadata.change_principal(kind.as_str(), name, change);
+        found(changed.await?, || format!("{kind}/{name}"))
+    }
+
+    /// Removes a user or a robot with its keys and its policy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn remove(&self, kind: Kind, name: &str) -> Result<(), Error> {
+        let removed = self.metadata.remove_principal(kind.as_str(), name).await?;
+        found(removed, || format!("{kind}/{name}"))
+    }
+
+    /// Makes an AWS-style key for a user or a robot, and tells its secret.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn add_access_key(
+        &self,
+        owner: &Principal,
+        expires_at: Option<Timestamp>,
+    ) -> Result<CreatedKey, Error> {
+        let records = self.metadata.access_records().await?;
+        let is_there = records
+            .principals
+            .iter()
+            .any(|record| format!("{}/{}", record.kind, record.name) == owner.to_string());
+        found(is_there, || owner.to_string())?;
+        let id = format!("WKIA{}", random::base32(16));
+        let secret = random::text();
+        let record = AccessKeyRecord {
+            sealed_secret: self.sealer.seal(&id, secret.as_bytes()),
+            id: id.clone(),
+            principal: owner.to_string(),
+            created_at: self.clock.now(),
+            expires_at,
+        };
+        self.metadata.add_access_key(record).await?;
+        Ok(CreatedKey { id, secret })
+    }
+
+    /// Removes an AWS-style key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn remove_access_key(&self, id: &str) -> Result<(), Error> {
+        let removed = self.metadata.remove_access_key(id).await?;
+        found(removed, || format!("access key {id}"))
+    }
+
+    /// Attaches a policy, in the place of the one that was attached there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Target`], [`Error::Policy`].
+    pub async fn put_policy(&self, target: &str, document: &str, by: &str) -> Result<(), Error> {
+        let attachment = Attachment::of(target).ok_or_else(|| Error::Target(target.into()))?;
+        Document::parse(document, attachment)?;
+        let policy = PolicyRecord {
+            target: target.into(),
+            document: document.into(),
+            updated_by: by.into(),
+            updated_at: self.clock.now(),
+        };
+        Ok(self.metadata.put_policy(policy).await?)
+    }
+
+    /// Takes a policy away.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn remove_policy(&self, target: &str) -> Result<(), Error> {
+        let removed = self.metadata.remove_policy(target).await?;
+        found(removed, || format!("policy of {target}"))
+    }
+
+    /// Adds a trust, in the place of the one that had its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`], [`Error::Trust`].
+    pub async fn put_trust(&self, name: &str, document: &str) -> Result<(), Error> {
+        let name = checked(name)?;
+        Trust::parse(document)?;
+        let trust = TrustRecord {
+            name: name.into(),
+            document: document.into(),
+            created_at: self.clock.now(),
+        };
+        Ok(self.metadata.put_trust(trust).await?)
+    }
+
+    /// Removes a trust with the policy of those who come by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn remove_trust(&self, name: &str) -> Result<(), Error> {
+        let removed = self.metadata.remove_trust(name).await?;
+        found(removed, || format!("trust {name}"))
+    }
+}
+
+fn checked(name: &str) -> Result<&str, Error> {
+    match is_name(name) && !RESERVED.contains(&name) {
+        true => Ok(name),
+        false => Err(Error::Name),
+    }
+}
+
+fn found(is_there: bool, name: impl FnOnce() -> String) -> Result<(), Error> {
+    match is_there {
+        true => Ok(()),
+        false => Err(Error::Missing(name())),
+    }
+}
+
+/// Hashes a password where that may take its time.
+async fn hashed(password: String) -> Result<String, PasswordError> {
+    tokio::task::spawn_blocking(move || password::hash(&password))
+        .await
+        .expect("hashing does not panic")
+}
