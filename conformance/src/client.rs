@@ -177,6 +177,11 @@ impl Client {
         self.exchange(&ask, Some(&authorization)).await
     }
 
+    /// What was shown when a request like this one was let through; nothing where nobody asked.
+    pub(crate) fn authorization(&self, ask: &Ask) -> Option<HeaderValue> {
+        self.lock().get(&authorization_key(ask)).cloned()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, HeaderValue>> {
         self.authorizations
             .lock()

@@ -1,7 +1,7 @@
 //! A connection and its requests.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -13,6 +13,7 @@ use crate::content::MANIFESTS;
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     authority: String,
+    authorization: Option<HeaderValue>,
 }
 
 /// The head of an answer, and how many bytes came behind it.
@@ -23,8 +24,11 @@ pub(super) struct Counted {
 }
 
 impl Connection {
-    /// Connects to `host:port`.
-    pub(super) async fn open(authority: &str) -> Result<Self, String> {
+    /// Connects to `host:port`, to show this with each request.
+    pub(super) async fn open(
+        authority: &str,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Self, String> {
         let stream = TcpStream::connect(authority)
             .await
             .map_err(|error| error.to_string())?;
@@ -41,6 +45,7 @@ impl Connection {
         Ok(Self {
             sender,
             authority: authority.to_owned(),
+            authorization,
         })
     }
 
@@ -55,6 +60,9 @@ impl Connection {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(header::HOST, &self.authority);
         request = request.header(header::ACCEPT, MANIFESTS);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }

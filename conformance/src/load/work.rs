@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::Error;
 use super::connection::{Connection, Counted};
@@ -26,6 +26,8 @@ pub(super) struct Prepared {
     size: usize,
     /// The paths of the blobs that are pulled.
     blobs: Vec<String>,
+    /// What to show, where the registry asks for a login.
+    authorization: Option<HeaderValue>,
 }
 
 impl Prepared {
@@ -47,7 +49,17 @@ impl Prepared {
             }
         }
         context.push_image(TAG).await?;
+        // A token lives for some minutes, as long as a load does.
+        let ask = match arguments.mode {
+            Mode::Pull | Mode::Manifest | Mode::Head => {
+                context.get(&format!("manifests/{TAG}")).await?;
+                context.ask(Method::GET, "manifests/")
+            }
+            Mode::Push | Mode::Mixed | Mode::Image => context.ask(Method::PUT, "manifests/"),
+        };
+        let authorization = client.authorization(&ask);
         Ok(Self {
+            authorization,
             authority,
             repository: context.repository,
             mode: arguments.mode,
@@ -58,6 +70,10 @@ impl Prepared {
 
     fn path(&self, endpoint: &str) -> String {
         format!("/v2/{}/{endpoint}", self.repository)
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        Connection::open(&self.authority, self.authorization.clone()).await
     }
 }
 
@@ -146,9 +162,7 @@ impl Worker {
     ) -> Result<Counted, String> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self
-                .connection
-                .insert(Connection::open(&self.prepared.authority).await?),
+            None => self.connection.insert(self.prepared.connect().await?),
         };
         let answer = connection.ask(method, path, content_type, body).await?;
         match answer.status == StatusCode::from_u16(status).unwrap_or_default() {
