@@ -4,19 +4,26 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
-use wharf_auth::authorizer::Open;
-use wharf_storage::clock::SystemClock;
+use wharf_auth::administration::{self, Administration, Created};
+use wharf_auth::authority::{self, Authority, Enforcement};
+use wharf_auth::directory::Directory;
+use wharf_auth::seal::{self, Sealer};
+use wharf_storage::clock::{Clock, SystemClock};
 use wharf_storage::disk::{self, DiskStore};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
-use wharf_storage::metadata::{Creation, Metadata};
+use wharf_storage::metadata::{self, Creation, Metadata};
 
+use crate::audit;
 use crate::config::Config;
+use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
-use crate::jobs::sweep;
+use crate::jobs::{refresh, sweep};
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::registry::{self, Registry};
 use crate::shutdown::Shutdown;
 
@@ -29,6 +36,21 @@ pub enum Error {
     /// The database can't be used.
     #[error("the metadata can not be used")]
     Database(#[from] sqlite::OpenError),
+    /// The server's key can't be used.
+    #[error("the server's key can not be used")]
+    Key(#[from] seal::KeyError),
+    /// The first principals can't be made.
+    #[error("failed to set up who may do what")]
+    Administration(#[from] administration::Error),
+    /// The metadata can't be read.
+    #[error("failed to read the metadata")]
+    Metadata(#[from] metadata::Error),
+    /// Certificates can't be used.
+    #[error("TLS can not be set up")]
+    Tls(#[from] tls::Error),
+    /// Requests to the outside can't be made.
+    #[error("failed to set up requests to the outside")]
+    Outbound(#[from] reqwest::Error),
     /// What an earlier run left can't be put in order.
     #[error("failed to put in order what the last run left")]
     Sweep(#[from] registry::Error),
@@ -43,11 +65,49 @@ pub enum Error {
     },
 }
 
+/// What the server and the command line open alike: the metadata and the server's key.
+#[derive(Clone, Debug)]
+pub struct Office {
+    /// The metadata.
+    pub metadata: Metadata,
+    /// The server's key.
+    pub sealer: Arc<Sealer>,
+    /// Who makes and removes principals, keys and policies.
+    pub administration: Administration,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Office {
+    /// Opens it.
+    ///
+    /// # Errors
+    ///
+    /// When the database or the key can't be used.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let metadata = Metadata::new(Arc::new(Sqlite::open(&config.database_path())?));
+        let sealer = Arc::new(Sealer::load_or_create(&config.secret_key_path())?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let administration =
+            Administration::new(metadata.clone(), Arc::clone(&sealer), Arc::clone(&clock));
+        Ok(Self {
+            metadata,
+            sealer,
+            administration,
+            clock,
+        })
+    }
+}
+
 /// A registry with its doors, ready to serve.
 #[derive(Debug)]
 pub struct App {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
+    authority: Arc<Authority>,
+    office: Office,
+    tls: Option<Arc<Tls>>,
+    first_administrator: Option<Created>,
     config: Config,
 }
 
@@ -60,7 +120,7 @@ impl App {
     pub async fn open(config: &Config) -> Result<Self, Error> {
         // Nothing else runs yet that this could keep waiting.
         let disk = DiskStore::open(config.data())?;
-        let database = Sqlite::open(&config.database_path())?;
+        let office = Office::open(config)?;
         let settings = registry::Settings {
             creation: match config.registry.create_on_push {
                 true => Creation::Allowed,
@@ -71,19 +131,37 @@ impl App {
             upload_expiry: config.uploads.expire_after.duration(),
         };
         let registry = Arc::new(Registry::new(
-            Metadata::new(Arc::new(database)),
+            office.metadata.clone(),
             Arc::new(disk.clone()),
             Arc::new(disk),
-            Arc::new(SystemClock),
+            Arc::clone(&office.clock),
             settings,
         ));
         sweep::report(registry.sweep_at_start().await?);
-        let metrics = Arc::new(Metrics::new());
+        office.administration.first_signing_key().await?;
+        let first_administrator = match config.auth.enabled {
+            true => office.administration.first_administrator().await?,
+            false => None,
+        };
+        let tls = match config.tls.is_on() {
+            true => Some(Arc::new(Tls::load(&config.tls)?)),
+            false => None,
+        };
         Ok(Self {
             registry,
-            metrics,
+            metrics: Arc::new(Metrics::new()),
+            authority: Arc::new(authority(config, &office).await?),
+            office,
+            tls,
+            first_administrator,
             config: config.clone(),
         })
+    }
+
+    /// The administrator that was made at this start, with its password, which is told once.
+    #[must_use]
+    pub fn first_administrator(&self) -> Option<&Created> {
+        self.first_administrator.as_ref()
     }
 
     /// Listens on the configured address.
@@ -99,34 +177,30 @@ impl App {
 
     /// Serves until the process shall stop, then lets requests in flight and jobs end.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) {
-        let Self {
-            registry,
-            metrics,
-            config,
-        } = self;
+        let config = &self.config;
         let jobs = TaskTracker::new();
+        let registry = Arc::clone(&self.registry);
         let every = config.uploads.sweep_every.duration();
-        jobs.spawn(sweep::run(Arc::clone(&registry), every, shutdown.token()));
-
-        let state = http::State {
-            registry: Arc::clone(&registry),
-            authorizer: Arc::new(Open),
-            metrics,
-            stopping: shutdown.token(),
-            settings: http::Settings {
-                manifest_limit: config.registry.manifest_limit.in_memory(),
-                page_limit: config.registry.page_limit,
-                min_bytes_per_second: config.server.min_bytes_per_second,
-                metrics: config.metrics.enabled,
-            },
-        };
+        jobs.spawn(sweep::run(registry, every, shutdown.token()));
+        let every = config.auth.refresh_every.duration();
+        jobs.spawn(refresh::run(
+            Arc::clone(&self.authority),
+            every,
+            shutdown.token(),
+        ));
+        if let Some(tls) = &self.tls {
+            jobs.spawn(Arc::clone(tls).keep_fresh(shutdown.token()));
+        }
+        let (state, writer) = self.doors(shutdown.token());
+        jobs.spawn(writer.run(shutdown.token()));
         let service = MapRequestLayer::new(repository_path::fold).layer(routes::all(state));
         let grace = config.server.shutdown_grace.duration();
-        listener::serve(listener, service, &config.server, &shutdown).await;
+        let tls = self.tls.clone();
+        listener::serve(listener, service, &config.server, tls, &shutdown).await;
 
         jobs.close();
         let ended = Shutdown::within(grace, async {
-            registry.drained().await;
+            self.registry.drained().await;
             jobs.wait().await;
         });
         if !ended.await {
@@ -134,4 +208,63 @@ impl App {
         }
         tracing::info!("stopped");
     }
+}
+
+impl App {
+    /// What the handlers share, and who writes the audit log behind them.
+    pub(crate) fn doors(&self, stopping: CancellationToken) -> (http::State, audit::Writer) {
+        let (config, office) = (&self.config, &self.office);
+        let (audit, writer) = audit::open(
+            office.metadata.clone(),
+            Arc::clone(&office.clock),
+            config.audit.reads,
+            config.audit.keep.duration(),
+        );
+        let external_url = &config.server.external_url;
+        let settings = http::Settings {
+            manifest_limit: config.registry.manifest_limit.in_memory(),
+            page_limit: config.registry.page_limit,
+            min_bytes_per_second: config.server.min_bytes_per_second,
+            metrics: config.metrics.enabled,
+            external_url: (!external_url.is_empty()).then(|| external_url.clone()),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+        };
+        let state = http::State {
+            registry: Arc::clone(&self.registry),
+            authority: Arc::clone(&self.authority),
+            administration: office.administration.clone(),
+            metadata: office.metadata.clone(),
+            audit,
+            clock: Arc::clone(&office.clock),
+            metrics: Arc::clone(&self.metrics),
+            stopping,
+            settings: Arc::new(settings),
+        };
+        (state, writer)
+    }
+}
+
+async fn authority(config: &Config, office: &Office) -> Result<Authority, Error> {
+    let auth = &config.auth;
+    let directory = Directory::load(office.metadata.clone(), Arc::clone(&office.sealer)).await?;
+    let settings = authority::Settings {
+        enforcement: match auth.enabled {
+            true => Enforcement::Policies,
+            false => Enforcement::Open,
+        },
+        service: auth.service.clone(),
+        access_lifetime: auth.token_lifetime.duration(),
+        refresh_lifetime: auth.refresh_lifetime.duration(),
+        login_lifetime: auth.login_lifetime.duration(),
+        session_lifetime: auth.session_lifetime.duration(),
+        calls_per_principal: auth.requests_per_principal,
+        calls_per_address: auth.requests_per_address,
+    };
+    Ok(Authority::new(
+        directory,
+        Arc::clone(&office.sealer),
+        Arc::clone(&office.clock),
+        Arc::new(Outbound::new(config.outbound.allow.clone())?),
+        settings,
+    ))
 }

@@ -3,11 +3,14 @@
 //! `ARCHITECTURE.md` says where to start reading.
 
 pub mod app;
+pub mod audit;
 pub mod commands;
 pub mod config;
+pub mod explanation;
 pub mod http;
 pub mod jobs;
 pub mod metrics;
+pub mod outbound;
 pub mod registry;
 pub mod shutdown;
 pub mod telemetry;

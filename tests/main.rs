@@ -2,6 +2,7 @@
 //!
 //! | module | what it asks |
 //! |---|---|
+//! | `access` | who may do what: logins of real clients, tokens, revoking, TLS |
 //! | `api` | what the API does with requests that no library mends |
 //! | `clients` | what people use a registry with |
 //! | `dockerfile` | the image of Wharf itself |
@@ -11,6 +12,7 @@
 //! | `own_suite` | our own suite, against Wharf and against a peer |
 //! | `support` | servers, clients and images that tests are made of |
 
+mod access;
 mod api;
 mod clients;
 mod dockerfile;

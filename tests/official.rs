@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use crate::access::{Login, user};
 use crate::support::{Command, Registry, folder};
 
 /// What the suite leaves out unless it is told not to.
@@ -19,8 +20,8 @@ const SWITCHES: [&str; 5] = [
 const LEAST_TESTS: u32 = 1032;
 
 /// Runs the suite as of a version of the specification.
-fn passes(version: &str) {
-    let (registry, folder) = (Registry::wharf(), folder());
+fn passes(version: &str, registry: &Registry, login: Option<&Login>) {
+    let folder = folder();
     let mut suite = Command::tool("conformance")
         .env("OCI_REGISTRY", registry.host())
         .env("OCI_TLS", "disabled")
@@ -31,13 +32,20 @@ fn passes(version: &str) {
     for switch in SWITCHES {
         suite = suite.env(switch, "true");
     }
+    if let Some(login) = login {
+        suite = suite
+            .env("OCI_USERNAME", &login.name)
+            .env("OCI_PASSWORD", &login.password);
+    }
     let output = suite.run();
     let count = |label| count(&output.stdout, label);
     let (passed, failed) = (count("Pass"), count("FAIL") + count("Error"));
     let (skipped, disabled) = (count("Skip"), count("Disabled"));
     // Past the capture of the test harness, for the closing lines of a run.
-    let line =
-        format!("official suite {version}: {passed} passed, {failed} failed, {skipped} skipped");
+    let with = if login.is_some() { " with a login" } else { "" };
+    let line = format!(
+        "official suite {version}{with}: {passed} passed, {failed} failed, {skipped} skipped"
+    );
     writeln!(std::io::stdout(), "{line}").expect("the line is printed");
     assert_eq!((failed, skipped, disabled), (0, 0, 0), "{}", output.stdout);
     assert!(passed >= LEAST_TESTS, "{line}");
@@ -60,10 +68,19 @@ fn count(summary: &str, label: &str) -> u32 {
 
 #[test]
 fn the_official_suite_of_version_1_1_passes_whole() {
-    passes("1.1");
+    passes("1.1", &Registry::wharf(), None);
 }
 
 #[test]
 fn the_official_suite_of_the_newest_draft_passes_whole() {
-    passes("dev");
+    passes("dev", &Registry::wharf(), None);
+}
+
+#[test]
+fn the_official_suite_passes_whole_with_a_login() {
+    for version in ["1.1", "dev"] {
+        let registry = Registry::private();
+        let login = user(&registry, "conformance", "write", "*");
+        passes(version, &registry, Some(&login));
+    }
 }

@@ -3,7 +3,11 @@
 use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use wharf_auth::administration;
+
+use crate::explanation::QuestionError;
 use crate::{app, config, telemetry};
 
 /// Why a command fails.
@@ -30,6 +34,27 @@ pub(super) enum Error {
     /// The configuration can't be printed.
     #[error("the configuration has no TOML form")]
     Print(#[from] toml::ser::Error),
+    /// What administration was asked for was not done.
+    #[error(transparent)]
+    Administration(#[from] administration::Error),
+    /// The question makes no sense.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    /// The answer is no.
+    #[error("denied")]
+    Denied,
+    /// A file or a folder can't be used.
+    #[error("failed to use {}", path.display())]
+    Data {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The standard input can't be read.
+    #[error("failed to read the standard input")]
+    Input(#[source] io::Error),
     /// The address to ask is none.
     #[error("{0} does not read http://HOST:PORT")]
     Url(String),

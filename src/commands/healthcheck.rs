@@ -28,16 +28,54 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let address = match &arguments.url {
         Some(url) => resolve(url)?,
-        // What is wrong with the rest of the configuration is no matter here.
-        None => reachable(Config::read(&arguments.flags, variables())?.server.listen),
+        None => {
+            // What is wrong with the rest of the configuration is no matter here.
+            let config = Config::read(&arguments.flags, variables())?;
+            let address = reachable(config.server.listen);
+            if config.tls.is_on() {
+                return ask_encrypted(address);
+            }
+            address
+        }
     };
-    let answer = ask(address).map_err(|source| Error::NoAnswer {
-        host: address.to_string(),
-        source,
-    })?;
+    let answer = ask(address).map_err(|source| no_answer(address, source))?;
     match answer.split(' ').nth(1) {
         Some("200") => Ok(()),
         _ => Err(Error::NotReady { address, answer }),
+    }
+}
+
+/// The same over TLS. The certificate is for the name that callers use, not for this address, and
+/// the server is this machine's own, so it isn't looked at.
+fn ask_encrypted(address: SocketAddr) -> Result<(), Error> {
+    let failed = |error: reqwest::Error| no_answer(address, io::Error::other(error));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    runtime.block_on(async {
+        let client = reqwest::Client::builder()
+            .tls_danger_accept_invalid_certs(true)
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .map_err(failed)?;
+        let answer = client.get(format!("https://{address}/readyz")).send().await;
+        let status = answer.map_err(failed)?.status();
+        match status.is_success() {
+            true => Ok(()),
+            false => Err(Error::NotReady {
+                address,
+                answer: status.to_string(),
+            }),
+        }
+    })
+}
+
+fn no_answer(address: SocketAddr, source: io::Error) -> Error {
+    Error::NoAnswer {
+        host: address.to_string(),
+        source,
     }
 }
 

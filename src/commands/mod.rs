@@ -5,16 +5,28 @@
 //! | `serve` | runs the registry |
 //! | `check-config` | tells what is wrong with a configuration, or what it comes to |
 //! | `healthcheck` | asks a running server whether it is ready |
+//! | `user`, `robot`, `key` | who there is, and what they show |
+//! | `policy` | who may do what, and whose tokens are taken |
+//! | `can` | whether somebody may, and why |
+//! | `audit` | who did what |
 //!
-//! `environment`, `open_files` and `error` are what they share with the system: variables, limits,
+//! `office` and `grant` are what the commands of administration share; `environment`, `open_files` and `error` are what they share with the system: variables, limits,
 //! and how a failure is told.
 
+mod audit;
+mod can;
 mod check_config;
 mod environment;
 mod error;
+mod grant;
 mod healthcheck;
+mod key;
+mod office;
 mod open_files;
+mod policy;
+mod robot;
 mod serve;
+mod user;
 
 use std::process::ExitCode;
 
@@ -38,6 +50,25 @@ enum Command {
     CheckConfig(Flags),
     /// Ask a running server whether it is ready
     Healthcheck(healthcheck::Arguments),
+    /// Make, change and remove users
+    #[command(subcommand)]
+    User(user::Command),
+    /// Make, change and remove robots
+    #[command(subcommand)]
+    Robot(robot::Command),
+    /// Make and remove AWS-style keys, and the keys that sign tokens
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Say who may do what
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Say whose tokens of other issuers are taken
+    #[command(subcommand)]
+    Trust(policy::TrustCommand),
+    /// Tell whether somebody may do something, and why
+    Can(can::Arguments),
+    /// Show who did what
+    Audit(audit::Arguments),
 }
 
 /// Runs what the command line asks for. What fails is told on the standard error, a line for each
@@ -48,6 +79,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(flags) => serve::run(&flags),
         Command::CheckConfig(flags) => check_config::run(&flags),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments),
+        Command::User(command) => user::run(command),
+        Command::Robot(command) => robot::run(command),
+        Command::Key(command) => key::run(command),
+        Command::Policy(command) => policy::run(command),
+        Command::Trust(command) => policy::run_trust(command),
+        Command::Can(arguments) => can::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
     };
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;

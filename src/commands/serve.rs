@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use wharf_auth::administration::Created;
+
 use super::environment::variables;
 use super::error::Error;
 use super::open_files;
@@ -31,9 +33,22 @@ async fn serve(config: &Config) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Address)?;
     let mut stdout = std::io::stdout();
     // Whoever started the server may not read what it prints; that is no reason to stop.
-    let _ = writeln!(stdout, "http://{address}").and_then(|()| stdout.flush());
+    let scheme = if config.tls.is_on() { "https" } else { "http" };
+    let _ = writeln!(stdout, "{scheme}://{address}");
+    if let Some(Created { principal, secret }) = app.first_administrator() {
+        let name = principal.to_string();
+        let name = name.trim_start_matches("user/");
+        let _ = writeln!(
+            stdout,
+            "There was no administrator. User: {name}, password: {secret}\n\
+             It is not told again; wharf user password {name} sets another."
+        );
+    }
+    let _ = stdout.flush();
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
-    tracing::warn!("no authentication: whoever reaches this address can push and pull");
+    if !config.auth.enabled {
+        tracing::warn!("no authentication: whoever reaches this address can push and pull");
+    }
     app.serve(listener, shutdown).await;
     Ok(())
 }

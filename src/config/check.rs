@@ -1,6 +1,7 @@
 //! What makes no sense although each value for itself is understood.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -9,6 +10,9 @@ use super::{Config, Fault, Size};
 /// A head with a bearer token and some cookies fits in this.
 const LEAST_HEADER_BYTES: Size = Size::new(8 << 10);
 
+/// docker treats a token that lives for less as if it lived for this long.
+const LEAST_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+
 /// What clients and a proxy before the server send fits in this.
 const LEAST_HEADERS: usize = 20;
 
@@ -16,10 +20,12 @@ const LEAST_HEADERS: usize = 20;
 pub(super) fn faults(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
     let listen = config.server.listen;
-    if !config.server.allow_anonymous && is_reachable_from_elsewhere(listen) {
+    let is_open = !config.auth.enabled && !config.server.allow_anonymous;
+    if is_open && is_reachable_from_elsewhere(listen) {
         faults.push(Fault::Exposed { listen });
     }
     faults.extend(limits(config));
+    faults.extend(contradictions(config));
     if let Err(error) = config.log.level.parse::<EnvFilter>() {
         faults.push(Fault::Level(error.to_string()));
     }
@@ -29,6 +35,46 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
 fn is_reachable_from_elsewhere(address: SocketAddr) -> bool {
     // ::ffff:127.0.0.1 is loopback too.
     !address.ip().to_canonical().is_loopback()
+}
+
+fn contradictions(config: &Config) -> impl Iterator<Item = Fault> {
+    let Config {
+        server, auth, tls, ..
+    } = config;
+    let whole = |is_wrong: bool, message: &str| is_wrong.then(|| Fault::Whole(message.to_owned()));
+    let is_url = |text: &str| {
+        let host = text
+            .strip_prefix("https://")
+            .or(text.strip_prefix("http://"));
+        let host = host.map(|host| host.trim_end_matches('/'));
+        host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '"', ' ', '?', '#', '@']))
+    };
+    let is_service = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    let is_set = |path: &std::path::Path| !path.as_os_str().is_empty();
+    [
+        whole(
+            !server.external_url.is_empty() && !is_url(&server.external_url),
+            "server.external_url reads https://HOST or http://HOST, without a path",
+        ),
+        whole(
+            auth.service.is_empty() || !auth.service.bytes().all(is_service),
+            "auth.service has letters, digits, and . - _ : only",
+        ),
+        whole(
+            auth.token_lifetime.duration() < LEAST_TOKEN_LIFETIME,
+            "auth.token_lifetime is 1m at least: clients take shorter ones for that",
+        ),
+        whole(
+            tls.is_on() != is_set(&tls.key),
+            "tls.certificate and tls.key are given together",
+        ),
+        whole(
+            is_set(&tls.client_ca) && !tls.is_on(),
+            "tls.client_ca needs tls.certificate",
+        ),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn limits(config: &Config) -> impl Iterator<Item = Fault> {
@@ -69,6 +115,7 @@ fn limits(config: &Config) -> impl Iterator<Item = Fault> {
         some_time("uploads.expire_after", uploads.expire_after),
         one("uploads.open_per_principal", uploads.open_per_principal),
         some_time("uploads.sweep_every", uploads.sweep_every),
+        some_time("auth.refresh_every", config.auth.refresh_every),
     ]
     .into_iter()
     .flatten()

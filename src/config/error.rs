@@ -63,8 +63,8 @@ pub enum Fault {
     /// The server could be reached by anyone, and nothing asks them who they are.
     #[error(
         "server.listen = {listen} can be reached from other machines, and nothing asks callers who \
-         they are: listen on 127.0.0.1, or set server.allow_anonymous = true to let anyone push \
-         and pull"
+         they are: set auth.enabled = true, or listen on 127.0.0.1, or set \
+         server.allow_anonymous = true to let anyone push and pull"
     )]
     Exposed {
         /// The address.

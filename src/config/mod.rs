@@ -12,20 +12,28 @@
 //! | `uploads` | `[uploads]`: uploads under way |
 //! | `log` | `[log]`: what is logged, and how |
 //! | `metrics` | `[metrics]`: what is measured |
+//! | `auth` | `[auth]`: whether callers have to say who they are |
+//! | `tls` | `[tls]`: certificates |
+//! | `outbound` | `[outbound]`: requests of the server's own |
+//! | `audit` | `[audit]`: the log of who did what |
 //! | `units` | durations and sizes as texts |
 //! | `sources` | the file and the variables, merged |
 //! | `check` | what makes no sense as a whole |
 //! | `error`, `suggestion` | what is wrong, and what was probably meant |
 
+mod audit;
+mod auth;
 mod check;
 mod error;
 mod log;
 mod metrics;
+mod outbound;
 mod registry;
 mod server;
 mod sources;
 mod storage;
 mod suggestion;
+mod tls;
 mod units;
 mod uploads;
 
@@ -34,12 +42,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use audit::Audit;
+pub use auth::Auth;
 pub use error::{Error, Fault};
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
+pub use outbound::Outbound;
 pub use registry::{MissingContent, Registry};
 pub use server::Server;
 pub use storage::Storage;
+pub use tls::Tls;
 pub use units::{Size, Span};
 pub use uploads::Uploads;
 
@@ -61,6 +73,14 @@ pub struct Config {
     pub log: Log,
     /// What is measured.
     pub metrics: Metrics,
+    /// Whether callers have to say who they are.
+    pub auth: Auth,
+    /// Certificates.
+    pub tls: Tls,
+    /// Requests of the server's own.
+    pub outbound: Outbound,
+    /// The log of who did what.
+    pub audit: Audit,
 }
 
 /// What the command line says of the configuration.
@@ -132,6 +152,16 @@ impl Config {
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
         self.data().join("metadata.sqlite3")
+    }
+
+    /// Where the server's key lies.
+    #[must_use]
+    pub fn secret_key_path(&self) -> PathBuf {
+        let chosen = &self.auth.secret_key_file;
+        match chosen.as_os_str().is_empty() {
+            true => self.data().join("keys").join("secret.key"),
+            false => chosen.clone(),
+        }
     }
 
     /// The folder that holds the data.

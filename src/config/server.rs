@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Size, Span};
@@ -15,6 +16,11 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Whether anyone who reaches the address may push and pull, on another address than loopback.
     pub allow_anonymous: bool,
+    /// How callers reach the server, `https://registry.example`, where that can't be told from their
+    /// requests; empty: it is told from them.
+    pub external_url: String,
+    /// The networks of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long requests in flight may take when the server is told to stop.
     pub shutdown_grace: Span,
     /// How long the head of a request may take.
@@ -38,6 +44,8 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)),
             allow_anonymous: false,
+            external_url: String::new(),
+            trusted_proxies: Vec::new(),
             shutdown_grace: Span::new(Duration::from_secs(30)),
             header_timeout: Span::new(Duration::from_secs(15)),
             idle_timeout: Span::new(Duration::from_secs(120)),

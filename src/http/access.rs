@@ -1,112 +1,295 @@
-//! Gives a handler its repository, after asking whether the caller may.
+//! Who may call an endpoint, asked before its handler runs.
 //!
-//! A handler can come by a [`RepositoryName`] only through [`Access`], and what it needs stands in
-//! its signature, so authorization can't be forgotten. What is asked for is parsed first: a name
-//! that is none is refused in the same way whoever asks.
+//! Each route declares what it [needs](Need) where it stands in [`routes`](super::routes), and
+//! [`enforce`] asks for it: it finds out who calls, asks the authority, and hands the handler what
+//! was allowed. A handler comes by a repository only through [`Access`], which is there only after
+//! that, so authorization can't be forgotten.
+//!
+//! What is asked for is parsed first: a name that is none is refused in the same way whoever asks.
 
-use std::marker::PhantomData;
+use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams};
-use http::StatusCode;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State as Extracted};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use http::request::Parts;
+use http::{Method, StatusCode};
 use serde_json::json;
 use wharf_auth::action::Action;
-use wharf_auth::authorizer::Decision;
-use wharf_auth::identity::Principal;
+use wharf_auth::authority::Authority;
+use wharf_auth::authorizer::Answer;
+use wharf_auth::identity::{Caller, Grants, Principal};
+use wharf_storage::metadata::Creation;
 use wharf_storage::oci::RepositoryName;
 
 use super::State;
+use super::caller::{self, Wanted};
 use super::error::{Code, Error};
+use super::request_id::RequestId;
+use crate::audit::Outcome;
+use crate::registry::{self, Pusher};
 
-/// What a handler needs to be allowed.
-pub trait Need: Send + Sync + 'static {
-    /// The actions, all of which the caller must be allowed to do.
-    const ACTIONS: &'static [Action];
+/// What a route asks of its callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing, not even who they are.
+    Nothing,
+    /// That they say who they are, or could; the handler asks for the rest.
+    Identity,
+    /// That they say who they are; nobody in particular is sent away.
+    Login,
+    /// That they may do this to the registry.
+    Registry(Action),
+    /// That they may do all of these to the repository in the path.
+    Repository(&'static [Action]),
 }
 
-/// A repository in which the caller may do what `N` says.
-#[derive(Debug)]
-pub struct Access<N> {
+/// A caller, and the authority to ask about it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    authority: Arc<Authority>,
+}
+
+/// A repository in which the caller may do what the route needs.
+#[derive(Clone, Debug)]
+pub struct Access {
     /// The repository, which need not exist.
     pub repository: RepositoryName,
     /// Who calls.
-    pub principal: Principal,
-    need: PhantomData<N>,
+    pub caller: Caller,
+    authority: Arc<Authority>,
 }
 
-macro_rules! needs {
-    ($($(#[$doc:meta])* $name:ident: $($action:ident),+;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub enum $name {}
+impl Call {
+    /// Whether the caller may do `action`.
+    #[must_use]
+    pub fn may(&self, action: Action, repository: Option<&RepositoryName>) -> bool {
+        let answer = self.authority.decide(&self.caller, action, repository);
+        answer == Answer::Allowed
+    }
 
-        impl Need for $name {
-            const ACTIONS: &'static [Action] = &[$(Action::$action),+];
-        }
-    )*};
-}
-
-needs! {
-    /// Reading manifests.
-    PullManifest: BatchGetImage;
-    /// Asking whether a blob is there.
-    CheckBlob: BatchCheckLayerAvailability;
-    /// Reading blobs.
-    PullBlob: GetDownloadUrlForLayer;
-    /// Listing tags.
-    ListTags: ListImages;
-    /// Listing referrers.
-    ListReferrers: ListImageReferrers;
-    /// Pushing manifests.
-    PushManifest: PutImage;
-    /// Beginning an upload.
-    BeginUpload: InitiateLayerUpload;
-    /// Sending bytes to an upload, and asking where it stands.
-    SendUpload: UploadLayerPart;
-    /// Ending an upload.
-    FinishUpload: UploadLayerPart, CompleteLayerUpload;
-    /// Deleting anything.
-    Delete: BatchDeleteImage;
-}
-
-impl<N> Access<N> {
-    /// Asks for more than the signature says, where a request turns out to need it.
+    /// Asks for more than the route does.
     ///
     /// # Errors
     ///
     /// When the caller may not.
-    pub fn also<M: Need>(&self, state: &State) -> Result<(), Error> {
-        require::<M>(&self.principal, &self.repository, state)
-    }
-}
-
-impl<N: Need> FromRequestParts<State> for Access<N> {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
-        let repository = repository_name(parts, state).await?;
-        let principal = Principal::Anonymous;
-        require::<N>(&principal, &repository, state)?;
-        Ok(Self {
-            repository,
-            principal,
-            need: PhantomData,
-        })
-    }
-}
-
-fn require<N: Need>(
-    principal: &Principal,
-    repository: &RepositoryName,
-    state: &State,
-) -> Result<(), Error> {
-    for action in N::ACTIONS {
-        match state.authorizer.decide(principal, *action, repository) {
-            Decision::Allowed => {}
-            Decision::Denied => return Err(denied(*action, repository)),
+    pub fn require(
+        &self,
+        action: Action,
+        repository: Option<&RepositoryName>,
+    ) -> Result<(), Error> {
+        match self.may(action, repository) {
+            true => Ok(()),
+            false => Err(denied(action, repository)),
         }
     }
-    Ok(())
+}
+
+impl Access {
+    /// Whether the caller may do `action`, here or elsewhere.
+    #[must_use]
+    pub fn may(&self, action: Action, repository: Option<&RepositoryName>) -> bool {
+        let answer = self.authority.decide(&self.caller, action, repository);
+        answer == Answer::Allowed
+    }
+
+    /// Whether whose token came along may do `action`, whatever the token was asked for. Clients ask
+    /// a token for where they push to, and not for what they would like to mount from.
+    #[must_use]
+    pub fn owner_may(&self, action: Action, repository: &RepositoryName) -> bool {
+        let owner = Caller {
+            grants: Grants::Everything,
+            ..self.caller.clone()
+        };
+        let answer = self.authority.decide(&owner, action, Some(repository));
+        answer == Answer::Allowed
+    }
+
+    /// Asks for more than the route does, where a request turns out to need it.
+    ///
+    /// # Errors
+    ///
+    /// When the caller may not.
+    pub fn require(&self, actions: &[Action]) -> Result<(), Error> {
+        let missing = actions
+            .iter()
+            .find(|action| !self.may(**action, Some(&self.repository)));
+        match missing {
+            None => Ok(()),
+            Some(action) => Err(denied(*action, Some(&self.repository))),
+        }
+    }
+
+    /// The caller as one who pushes.
+    #[must_use]
+    pub fn pusher(&self) -> Pusher {
+        let may_create = self.may(Action::CreateRepository, Some(&self.repository));
+        Pusher {
+            principal: self.caller.principal.clone(),
+            creation: match may_create {
+                true => Creation::Allowed,
+                false => Creation::Forbidden,
+            },
+        }
+    }
+
+    /// The failure of a push: where the repository is only missing because the caller may not make
+    /// it, that is what it is told.
+    #[must_use]
+    pub fn failure(&self, error: registry::Error) -> Error {
+        let is_unknown = matches!(error, registry::Error::RepositoryUnknown(_));
+        match is_unknown && !self.may(Action::CreateRepository, Some(&self.repository)) {
+            true => denied(Action::CreateRepository, Some(&self.repository)),
+            false => error.into(),
+        }
+    }
+}
+
+impl FromRequestParts<State> for Access {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Error> {
+        // Without a declaration that says so, a route gives nobody a repository.
+        parts.extensions.get().cloned().ok_or_else(undeclared)
+    }
+}
+
+impl FromRequestParts<State> for Call {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Error> {
+        parts.extensions.get().cloned().ok_or_else(undeclared)
+    }
+}
+
+fn undeclared() -> Error {
+    tracing::error!("a route does not declare what it needs");
+    Error::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Unknown,
+        "the registry failed",
+    )
+}
+
+/// Asks for what a route needs, and then lets the request through to its handler.
+pub(super) async fn enforce(
+    Extracted((state, need)): Extracted<(State, Need)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let call = match ask(&state, need, &mut parts).await {
+        Ok(call) => call,
+        Err(error) => return error.into_response(),
+    };
+    let note = call.and_then(|call| note(&state, need, &parts, &call));
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(note) = note {
+        let status = response.status();
+        let outcome = match status {
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Outcome::Denied,
+            status if status.is_client_error() || status.is_server_error() => Outcome::Failed,
+            _ => Outcome::Allowed,
+        };
+        state.audit.record(note.ended(outcome));
+    }
+    response
+}
+
+async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call>, Error> {
+    if need == Need::Nothing {
+        return Ok(None);
+    }
+    let repository = match need {
+        Need::Repository(_) => Some(repository_name(parts, state).await?),
+        Need::Nothing | Need::Identity | Need::Login | Need::Registry(_) => None,
+    };
+    let wanted = Wanted {
+        need,
+        repository: repository.as_ref(),
+    };
+    let caller = caller::identify(state, parts, wanted).await?;
+    let authority = Arc::clone(&state.authority);
+    let is_unknown = caller.principal == Principal::Anonymous && !authority.is_open();
+    let actions: &[Action] = match &need {
+        Need::Nothing | Need::Identity => &[],
+        // A token that was given to nobody in particular shows that the caller knows the way.
+        Need::Login if is_unknown && caller.grants == Grants::Everything => {
+            return Err(caller::challenge(state, parts, wanted, None));
+        }
+        Need::Login => &[],
+        Need::Registry(action) => std::slice::from_ref(action),
+        Need::Repository(actions) => actions,
+    };
+    for action in actions {
+        let error = match authority.decide(&caller, *action, repository.as_ref()) {
+            Answer::Allowed => continue,
+            // Who says nothing is asked who it is; whoever it is may be allowed.
+            Answer::Denied if is_unknown => caller::challenge(state, parts, wanted, None),
+            Answer::Denied => denied(*action, repository.as_ref()),
+            Answer::BeyondToken => {
+                caller::challenge(state, parts, wanted, Some("insufficient_scope"))
+            }
+        };
+        let note = state.audit.note(
+            &caller,
+            request_id(parts),
+            action.as_str(),
+            repository
+                .as_ref()
+                .map_or("registry", RepositoryName::as_str),
+        );
+        state.audit.record(note.ended(Outcome::Denied));
+        return Err(error);
+    }
+    let call = Call {
+        caller: caller.clone(),
+        authority: Arc::clone(&authority),
+    };
+    if let Some(repository) = repository {
+        parts.extensions.insert(Access {
+            repository,
+            caller,
+            authority,
+        });
+    }
+    parts.extensions.insert(call.clone());
+    Ok(Some(call))
+}
+
+/// What goes into the audit log when a request is over: all that changes something, but for the
+/// bytes of uploads, whose end tells enough; and reads where that was chosen.
+fn note(state: &State, need: Need, parts: &Parts, call: &Call) -> Option<crate::audit::Note> {
+    let action = match need {
+        Need::Registry(action) => action,
+        Need::Repository(actions) => *actions.last()?,
+        Need::Nothing | Need::Identity | Need::Login => return None,
+    };
+    let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
+    let is_part = matches!(
+        action,
+        Action::InitiateLayerUpload | Action::UploadLayerPart
+    );
+    if is_part || is_read && !state.audit.keeps_reads() {
+        return None;
+    }
+    let access: Option<&Access> = parts.extensions.get();
+    let resource = match access {
+        Some(access) => access.repository.as_str(),
+        None => parts.uri.path(),
+    };
+    Some(
+        state
+            .audit
+            .note(&call.caller, request_id(parts), action.as_str(), resource),
+    )
+}
+
+pub(super) fn request_id(parts: &Parts) -> &str {
+    let id: Option<&RequestId> = parts.extensions.get();
+    id.map_or("", RequestId::as_str)
 }
 
 async fn repository_name(parts: &mut Parts, state: &State) -> Result<RepositoryName, Error> {
@@ -119,8 +302,13 @@ async fn repository_name(parts: &mut Parts, state: &State) -> Result<RepositoryN
     Ok(name.unwrap_or_default().parse::<RepositoryName>()?)
 }
 
-fn denied(action: Action, repository: &RepositoryName) -> Error {
-    let message = "the caller may not do this";
+/// The refusal of a caller that is known, with what it lacks.
+pub(super) fn denied(action: Action, repository: Option<&RepositoryName>) -> Error {
+    let message = format!("requested access to the resource is denied: {action} is not allowed");
     Error::new(StatusCode::FORBIDDEN, Code::Denied, message)
         .with_detail(json!({"action": action.as_str(), "repository": repository}))
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

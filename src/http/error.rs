@@ -39,6 +39,8 @@ pub enum Code {
     NameUnknown,
     /// code-10: the content has another length than was said.
     SizeInvalid,
+    /// code-11: who calls is not known, or not believed.
+    Unauthorized,
     /// code-12: the caller may not.
     Denied,
     /// code-13: there is no such operation.
@@ -74,6 +76,7 @@ impl Code {
             Self::NameInvalid => "NAME_INVALID",
             Self::NameUnknown => "NAME_UNKNOWN",
             Self::SizeInvalid => "SIZE_INVALID",
+            Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
@@ -108,6 +111,13 @@ impl Error {
             details: Vec::new(),
             headers: Vec::new(),
         }
+    }
+
+    /// The same with another message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
     }
 
     /// The same with a header.

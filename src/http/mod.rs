@@ -7,7 +7,10 @@
 //! |---|---|
 //! | [`routes`] | every URL, on one page |
 //! | [`repository_path`] | makes names with slashes one segment, for the router |
-//! | [`access`] | gives a handler its repository, after asking whether the caller may |
+//! | [`access`] | asks whether the caller may, before a handler runs |
+//! | `caller` | who calls, and from where |
+//! | `token`, `session` | what callers show in place of a password |
+//! | [`admin`] | administration, as JSON |
 //! | `extract` | references, digests and parameters out of a request |
 //! | [`error`] | failures as the OCI error body |
 //! | [`range`], [`pagination`] | parts of blobs, pages of lists |
@@ -18,6 +21,8 @@
 //! | [`steady`] | bodies that must keep coming |
 
 pub mod access;
+pub mod admin;
+mod caller;
 pub mod error;
 mod exposition;
 mod extract;
@@ -29,14 +34,22 @@ pub mod range;
 pub mod repository_path;
 pub mod request_id;
 pub mod routes;
+mod session;
 pub mod steady;
+mod token;
 pub mod v2;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
-use wharf_auth::authorizer::Authorizer;
+use wharf_auth::administration::Administration;
+use wharf_auth::authority::Authority;
+use wharf_storage::clock::Clock;
+use wharf_storage::metadata::Metadata;
 
+use crate::audit::Audit;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 
@@ -46,17 +59,34 @@ pub struct State {
     /// The registry behind the doors.
     pub registry: Arc<Registry>,
     /// Who decides what a caller may do.
-    pub authorizer: Arc<dyn Authorizer>,
+    pub authority: Arc<Authority>,
+    /// Who makes and removes principals, keys and policies.
+    pub administration: Administration,
+    /// The metadata, for what only administrators read.
+    pub metadata: Metadata,
+    /// Where what callers did is recorded.
+    pub audit: Audit,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the server drains.
     pub stopping: CancellationToken,
     /// What of the doors can be chosen.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
+}
+
+impl State {
+    /// Whether what a proxy at this address says is believed.
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut networks = self.settings.trusted_proxies.iter();
+        networks.any(|network| network.contains(&address))
+    }
 }
 
 /// What of the doors can be chosen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// How many bytes a manifest may have.
     pub manifest_limit: usize,
@@ -66,4 +96,8 @@ pub struct Settings {
     pub min_bytes_per_second: u64,
     /// Whether `/metrics` answers.
     pub metrics: bool,
+    /// How callers reach the server, where that isn't told from their requests.
+    pub external_url: Option<String>,
+    /// The networks of proxies that are believed.
+    pub trusted_proxies: Vec<IpNet>,
 }

@@ -3,6 +3,7 @@
 //! A request is over when the last byte of its answer has gone, or when the client has left; so
 //! both bodies are counted as they pass, and the line is written when the answer is dropped.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +38,7 @@ pub(super) async fn observe(
         method: request.method().clone(),
         path: request.uri().path().replace("%2F", "/"),
         agent: request.headers().get(header::USER_AGENT).cloned(),
-        peer: request.extensions().get::<Peer>().copied(),
+        peer: request.extensions().get::<Peer>().map(|peer| peer.address),
         id: request.extensions().get::<RequestId>().cloned(),
         received: Arc::default(),
         sent: Arc::default(),
@@ -79,7 +80,7 @@ struct Record {
     method: Method,
     path: String,
     agent: Option<HeaderValue>,
-    peer: Option<Peer>,
+    peer: Option<SocketAddr>,
     id: Option<RequestId>,
     received: Arc<AtomicU64>,
     sent: Arc<AtomicU64>,
@@ -100,7 +101,7 @@ impl Drop for Record {
             received,
             sent,
             milliseconds = self.began.elapsed().as_secs_f64() * 1000.0,
-            peer = self.peer.map(|Peer(address)| tracing::field::display(address)),
+            peer = self.peer.map(tracing::field::display),
             agent = ?self.agent.as_ref().map_or(&b""[..], HeaderValue::as_bytes).escape_ascii().to_string(),
             "request"
         );

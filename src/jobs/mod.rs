@@ -3,7 +3,9 @@
 //! | module | job |
 //! |---|---|
 //! | `sweep` | ends forgotten uploads and removes needless bytes, again and again |
+//! | `refresh` | sees what has changed about who may do what |
 //!
 //! Each job is a task with a name, and ends when the server drains.
 
+pub mod refresh;
 pub mod sweep;

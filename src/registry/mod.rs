@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
+use wharf_auth::identity::Principal;
 use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::Clock;
 use wharf_storage::metadata::{Creation, Metadata, MissingContent};
@@ -52,6 +53,15 @@ pub struct Settings {
     pub uploads_per_principal: u64,
     /// After how long without a byte an upload is forgotten.
     pub upload_expiry: Duration,
+}
+
+/// Who pushes, and whether they may make a repository by it.
+#[derive(Clone, Debug)]
+pub struct Pusher {
+    /// Who it is.
+    pub principal: Principal,
+    /// Whether a repository appears for them.
+    pub creation: Creation,
 }
 
 /// A registry over its stores.
@@ -84,6 +94,14 @@ impl Registry {
             settings,
             leases: Leases::default(),
             tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Whether a repository appears at this push.
+    fn creation(&self, pusher: &Pusher) -> Creation {
+        match self.settings.creation {
+            Creation::Allowed => pusher.creation,
+            Creation::Forbidden => Creation::Forbidden,
         }
     }
 

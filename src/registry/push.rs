@@ -1,11 +1,10 @@
 //! Taking a manifest.
 
 use bytes::Bytes;
-use wharf_auth::identity::Principal;
 use wharf_storage::metadata::ManifestPush;
 use wharf_storage::oci::{Algorithm, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
-use super::{Error, Registry};
+use super::{Error, Pusher, Registry};
 
 /// From how many bytes on a manifest is parsed and hashed where that may take a while.
 const LARGE_BYTES: usize = 64 << 10;
@@ -39,7 +38,7 @@ impl Registry {
     /// [`Error::RepositoryUnknown`] where the settings say so, or when a store fails.
     pub async fn push_manifest(
         &self,
-        principal: &Principal,
+        pusher: &Pusher,
         target: ManifestTarget,
         content_type: Option<MediaType>,
         bytes: Bytes,
@@ -73,8 +72,8 @@ impl Registry {
             manifest,
             digest,
             tags,
-            actor: principal.to_string(),
-            creation: self.settings.creation,
+            actor: pusher.principal.to_string(),
+            creation: self.creation(pusher),
             missing_content: self.settings.missing_content,
             now: self.clock.now(),
         };

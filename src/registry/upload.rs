@@ -9,7 +9,6 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use uuid::Uuid;
-use wharf_auth::identity::Principal;
 use wharf_storage::blob;
 use wharf_storage::metadata::{
     Blob, Creation, FinishedUpload, Metadata, NewUpload, Stored, Upload,
@@ -18,7 +17,7 @@ use wharf_storage::oci::{Algorithm, Digest, RepositoryName};
 use wharf_storage::upload::{Appender, Progress, UploadId};
 
 use super::lease::Lease;
-use super::{Error, Registry};
+use super::{Error, Pusher, Registry};
 
 /// After how many bytes a long request records how far it got.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
@@ -38,7 +37,7 @@ pub struct Session {
     /// The repository in whose name it is used.
     pub repository: RepositoryName,
     /// Who uses it.
-    pub principal: Principal,
+    pub pusher: Pusher,
     /// Which upload it is.
     pub id: UploadId,
 }
@@ -72,10 +71,10 @@ impl Registry {
     pub async fn begin_upload(
         &self,
         repository: &RepositoryName,
-        principal: &Principal,
+        pusher: &Pusher,
         algorithm: Algorithm,
     ) -> Result<Session, Error> {
-        if self.settings.creation == Creation::Forbidden
+        if self.creation(pusher) == Creation::Forbidden
             && !self.metadata.repository_exists(repository).await?
         {
             return Err(Error::RepositoryUnknown(repository.clone()));
@@ -84,7 +83,7 @@ impl Registry {
         let upload = NewUpload {
             id,
             repository: repository.clone(),
-            principal: principal.to_string(),
+            principal: pusher.principal.to_string(),
             epoch: self.uploads.epoch().to_owned(),
             progress: Progress::start(algorithm),
             limit: self.settings.uploads_per_principal,
@@ -98,7 +97,7 @@ impl Registry {
         }
         Ok(Session {
             repository: repository.clone(),
-            principal: principal.clone(),
+            pusher: pusher.clone(),
             id,
         })
     }
@@ -191,8 +190,9 @@ impl Registry {
         source: &RepositoryName,
         target: &RepositoryName,
         digest: &Digest,
+        pusher: &Pusher,
     ) -> Result<Option<Blob>, Error> {
-        let (creation, now) = (self.settings.creation, self.clock.now());
+        let (creation, now) = (self.creation(pusher), self.clock.now());
         Ok(self
             .metadata
             .mount(source, target, digest, creation, now)
@@ -209,6 +209,7 @@ impl Registry {
         &self,
         target: &RepositoryName,
         digest: &Digest,
+        pusher: &Pusher,
         may_pull: impl Fn(&RepositoryName) -> bool,
     ) -> Result<Option<Blob>, Error> {
         let mut after: Option<RepositoryName> = None;
@@ -218,7 +219,7 @@ impl Registry {
                 .repositories_with_blob(digest, after.as_ref(), MOUNT_SOURCES)
                 .await?;
             for source in sources.iter().filter(|source| may_pull(source)) {
-                if let Some(blob) = self.mount(source, target, digest).await? {
+                if let Some(blob) = self.mount(source, target, digest, pusher).await? {
                     return Ok(Some(blob));
                 }
             }
@@ -235,7 +236,7 @@ impl Registry {
         let upload = self.metadata.upload(session.id).await?;
         let is_theirs = |upload: &Upload| {
             upload.repository == session.repository
-                && upload.principal == session.principal.to_string()
+                && upload.principal == session.pusher.principal.to_string()
                 && upload.epoch == self.uploads.epoch()
         };
         upload.filter(is_theirs).ok_or(Error::UploadUnknown)
@@ -297,7 +298,7 @@ impl Registry {
             id: session.id,
             repository: session.repository.clone(),
             blob: blob.clone(),
-            creation: self.settings.creation,
+            creation: self.creation(&session.pusher),
             now: self.clock.now(),
         };
         match self.metadata.finish_upload(finished).await? {

@@ -71,7 +71,7 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 }
 
 /// An image manifest without layers.
-fn image(config: &[u8]) -> Value {
+pub(crate) fn image(config: &[u8]) -> Value {
     json!({
         "schemaVersion": 2,
         "mediaType": IMAGE,

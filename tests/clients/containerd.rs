@@ -11,14 +11,14 @@ use crate::support::{Command, Process, Registry, folder, tools, wait};
 
 /// A containerd with a folder of its own.
 #[derive(Debug)]
-struct Containerd {
+pub(crate) struct Containerd {
     // Ended before its folder is removed.
     _process: Process,
     folder: PathBuf,
 }
 
 impl Containerd {
-    fn start(folder: PathBuf) -> Self {
+    pub(crate) fn start(folder: PathBuf) -> Self {
         fs::create_dir_all(&folder).expect("a folder");
         let path = folder.to_str().expect("plain letters");
         let config = format!(
@@ -41,7 +41,7 @@ impl Containerd {
         containerd
     }
 
-    fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
+    pub(crate) fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
         Command::tool("ctr")
             .arg("--address")
             .arg(self.folder.join("socket"))

@@ -5,7 +5,7 @@ use crate::support::image::{self, GREETING};
 use crate::support::{Registry, folder};
 
 /// An image in the daemon, under its first name. Its layers are like no other's.
-fn build(docker: &Docker, name: &str) {
+pub(crate) fn build(docker: &Docker, name: &str) {
     let folder = folder();
     image::build_context(folder.path());
     docker
@@ -23,14 +23,14 @@ fn pushed_digest(output: &str) -> &str {
 }
 
 /// Removes an image from the daemon, under all its names.
-fn forget(docker: &Docker, name: &str) {
+pub(crate) fn forget(docker: &Docker, name: &str) {
     let id = docker
         .command(["image", "inspect", "--format", "{{.Id}}", name])
         .succeeds();
     docker.command(["image", "rm", "--force", &id]).succeeds();
 }
 
-fn greets(docker: &Docker, name: &str) {
+pub(crate) fn greets(docker: &Docker, name: &str) {
     let said = docker
         .command(["run", "--rm", "--network", "none", name])
         .succeeds();

@@ -1,12 +1,12 @@
 //! What people use a registry with: one file for each client.
 
 mod buildah;
-mod containerd;
+pub(crate) mod containerd;
 mod crane;
-mod docker;
+pub(crate) mod docker;
 mod helm;
 mod oras;
-mod podman;
+pub(crate) mod podman;
 mod skopeo;
 
 use std::path::Path;

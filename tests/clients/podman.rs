@@ -28,12 +28,12 @@ pull_options = {enable_partial_images = "true", use_hard_links = "false", ostree
 
 /// podman with a store of its own.
 #[derive(Debug)]
-struct Podman {
+pub(crate) struct Podman {
     folder: PathBuf,
 }
 
 impl Podman {
-    fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf) -> Self {
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join("containers.conf"), CONTAINERS).expect("a file");
         let storage = STORAGE.replace("FOLDER", folder.to_str().expect("plain letters"));
@@ -41,7 +41,7 @@ impl Podman {
         Self { folder }
     }
 
-    fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
+    pub(crate) fn command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Command {
         Command::tool("podman")
             .env("CONTAINERS_CONF", self.folder.join("containers.conf"))
             .env("CONTAINERS_STORAGE_CONF", self.folder.join("storage.conf"))
@@ -51,7 +51,7 @@ impl Podman {
     }
 
     /// Makes an image with one layer of a folder.
-    fn import(&self, tree: &Path, name: &str) {
+    pub(crate) fn import(&self, tree: &Path, name: &str) {
         let file = tree.with_extension("tar");
         image::tar(tree, &file);
         let import = self.command(["import", "--change", "CMD [\"/bin/greet\"]"]);

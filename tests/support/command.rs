@@ -1,6 +1,7 @@
 //! A client's command line, with a deadline and a readable failure.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(crate) struct Command {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     directory: Option<OsString>,
+    stdin: String,
     limit: Duration,
 }
 
@@ -41,6 +43,7 @@ impl Command {
             arguments: Vec::new(),
             environment: Vec::new(),
             directory: None,
+            stdin: String::new(),
             limit: Duration::from_secs(120),
         }
     }
@@ -69,6 +72,13 @@ impl Command {
         self
     }
 
+    /// What it reads from its standard input.
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.stdin);
+        self
+    }
+
+    /// How long it may take.
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -85,14 +95,20 @@ impl Command {
         command
             .arg(&self.program)
             .args(&self.arguments)
-            .stdin(Stdio::null());
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        let output = command
-            .output()
-            .unwrap_or_else(|error| panic!("{}: {error}", self.line()));
+        let ran = |error| format!("{}: {error}", self.line());
+        let mut child = command.spawn().map_err(ran).expect("it starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // A program that doesn't read it may have ended already.
+        let _ = stdin.write_all(self.stdin.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().map_err(ran).expect("it ends");
         let output = Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -72,6 +72,32 @@ impl Registry {
         registry
     }
 
+    /// Wharf that asks callers who they are, and sees at once what the command line changes.
+    pub(crate) fn private() -> Self {
+        Self::private_with(&[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn private_with(variables: &[(&str, &str)]) -> Self {
+        let mut all = vec![
+            ("WHARF__AUTH__ENABLED", "true"),
+            ("WHARF__AUTH__REFRESH_EVERY", "20ms"),
+        ];
+        all.extend(variables);
+        Self::wharf_with(&all)
+    }
+
+    /// A command of administration on this server's data.
+    pub(crate) fn administer<'a>(
+        &self,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> super::Command {
+        super::Command::program(env!("CARGO_BIN_EXE_wharf"))
+            .args(words)
+            .arg("--data")
+            .arg(self.data())
+    }
+
     /// Debian's docker-registry, the peer to compare with.
     pub(crate) fn debian() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -115,7 +141,7 @@ impl Registry {
         BufReader::new(stdout)
             .read_line(&mut line)
             .expect("the server prints its address");
-        assert!(line.starts_with("http://"), "{line:?}, {}", self.log());
+        assert!(line.starts_with("http"), "{line:?}, {}", self.log());
         line.trim_end().clone_into(&mut self.base);
         self.process = Some(process);
     }
@@ -127,7 +153,8 @@ impl Registry {
 
     /// The host and the port, as image names begin with.
     pub(crate) fn host(&self) -> &str {
-        self.base.strip_prefix("http://").expect("plain HTTP")
+        let host = self.base.split_once("://").map(|(_, host)| host);
+        host.expect("an address")
     }
 
     /// The folder with the server's data.

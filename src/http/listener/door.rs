@@ -2,7 +2,6 @@
 //! peer's address, and its body has to keep coming.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +22,7 @@ use crate::http::steady::SteadyBody;
 #[derive(Clone, Debug)]
 pub(super) struct Door<S> {
     service: S,
-    peer: SocketAddr,
+    peer: Peer,
     activity: Arc<Activity>,
     max_headers: usize,
     min_bytes_per_second: u64,
@@ -32,7 +31,7 @@ pub(super) struct Door<S> {
 impl<S> Door<S> {
     pub(super) fn new(
         service: S,
-        peer: SocketAddr,
+        peer: Peer,
         activity: Arc<Activity>,
         config: &config::Server,
     ) -> Self {
@@ -66,7 +65,7 @@ where
             true => Body::empty(),
             false => Body::new(SteadyBody::new(body, self.min_bytes_per_second)),
         });
-        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(self.peer.clone());
         let answer = self.service.clone().oneshot(request);
         Box::pin(async move {
             let held = |body| Held {

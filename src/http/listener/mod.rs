@@ -8,12 +8,16 @@
 //! | module | job |
 //! |---|---|
 //! | `accept` | takes connections, also when that fails for a while |
+//! | [`tls`] | certificates, and who a client's certificate names |
+//! | `stream` | a connection, encrypted or not |
 //! | `patience` | ends a connection on which nothing comes or goes for too long |
 //! | `door` | what every request passes before the server's own service |
 
 mod accept;
 mod door;
 mod patience;
+mod stream;
+pub mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,15 +36,24 @@ use tower::Service;
 
 use self::door::Door;
 use self::patience::{Activity, Patience, Patient};
+use self::stream::Stream;
+use self::tls::Tls;
 use crate::config;
 use crate::shutdown::Shutdown;
 
 /// How many bytes a client of HTTP/2 may have under way to us, for each stream and for all.
 const WINDOW_BYTES: u32 = 4 << 20;
 
-/// The address of the peer of a connection, an extension of each of its requests.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+/// The peer of a connection, an extension of each of its requests.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_secure: bool,
+    /// The name in its certificate, where it showed one that an authority of ours signed.
+    pub certificate: Option<Arc<str>>,
+}
 
 /// Serves connections until the process shall stop, then lets them end within the grace, and cuts
 /// those that don't.
@@ -48,6 +61,7 @@ pub async fn serve<S>(
     listener: TcpListener,
     service: S,
     config: &config::Server,
+    tls: Option<Arc<Tls>>,
     shutdown: &Shutdown,
 ) where
     S: Service<Request<Body>, Response = axum::response::Response, Error = Infallible>,
@@ -64,18 +78,39 @@ pub async fn serve<S>(
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
-        let (stream, peer, place) = tokio::select! {
+        let (stream, address, place) = tokio::select! {
             accepted = accept::next(&listener, &places) => accepted,
             () = shutdown.wished() => break,
         };
         let activity = Arc::new(Activity::default());
-        let stream = TokioIo::new(Patient::new(stream, Arc::clone(&activity), patience));
-        let door = Door::new(service.clone(), peer, activity, config);
         let (protocol, watcher, cut) = (Arc::clone(&protocol), graceful.watcher(), cut.clone());
+        let (service, config) = (service.clone(), config.clone());
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
         connections.spawn(async move {
+            let mut peer = Peer {
+                address,
+                is_secure: acceptor.is_some(),
+                certificate: None,
+            };
+            let stream = match acceptor {
+                None => Stream::Plain(stream),
+                Some(acceptor) => {
+                    let shaken = tokio::time::timeout(patience.head, acceptor.accept(stream));
+                    let Ok(Ok(stream)) = shaken.await else {
+                        tracing::debug!(%address, "a client does not speak TLS, or not in time");
+                        return;
+                    };
+                    let shown = stream.get_ref().1.peer_certificates();
+                    let shown = shown.and_then(|chain| chain.first());
+                    peer.certificate = shown.and_then(|certificate| tls::name(certificate).ok());
+                    Stream::Encrypted(Box::new(stream))
+                }
+            };
+            let stream = TokioIo::new(Patient::new(stream, Arc::clone(&activity), patience));
+            let door = Door::new(service, peer, activity, &config);
             let connection = watcher.watch(protocol.serve_connection(stream, door));
             if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
-                tracing::debug!(%peer, %error, "a connection ended badly");
+                tracing::debug!(%address, %error, "a connection ended badly");
             }
             drop(place);
         });

@@ -47,7 +47,7 @@ impl Server {
             .route("/slow", get(slow));
         let shutdown = Shutdown::default();
         let stop = shutdown.clone();
-        let task = tokio::spawn(async move { serve(listener, router, &config, &stop).await });
+        let task = tokio::spawn(async move { serve(listener, router, &config, None, &stop).await });
         Self {
             address,
             shutdown,

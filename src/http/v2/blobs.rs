@@ -15,7 +15,7 @@ use wharf_storage::oci::Digest;
 
 use super::{DOCKER_CONTENT_DIGEST, header_value};
 use crate::http::State as Shared;
-use crate::http::access::{Access, CheckBlob, Delete, PullBlob};
+use crate::http::access::Access;
 use crate::http::error::{Code, Error};
 use crate::http::extract::{Last, header_text, matches_none};
 use crate::http::range::{Selection, select};
@@ -26,7 +26,7 @@ const OCTET_STREAM: &str = "application/octet-stream";
 /// end-2: `GET /v2/<name>/blobs/<digest>`, all of it or parts.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
-    Access { repository, .. }: Access<PullBlob>,
+    Access { repository, .. }: Access,
     Last(digest): Last<Digest>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -75,7 +75,7 @@ pub(in crate::http) async fn get(
 /// end-2: `HEAD /v2/<name>/blobs/<digest>`.
 pub(in crate::http) async fn head(
     State(state): State<Shared>,
-    Access { repository, .. }: Access<CheckBlob>,
+    Access { repository, .. }: Access,
     Last(digest): Last<Digest>,
 ) -> Result<HeaderMap, Error> {
     let blob = state.registry.blob(&repository, &digest).await?;
@@ -87,7 +87,7 @@ pub(in crate::http) async fn head(
 /// end-10: `DELETE /v2/<name>/blobs/<digest>`.
 pub(in crate::http) async fn delete(
     State(state): State<Shared>,
-    Access { repository, .. }: Access<Delete>,
+    Access { repository, .. }: Access,
     Last(digest): Last<Digest>,
 ) -> Result<StatusCode, Error> {
     state.registry.delete_blob(&repository, &digest).await?;

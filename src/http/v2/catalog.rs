@@ -7,10 +7,9 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde_json::json;
 use wharf_auth::action::Action;
-use wharf_auth::authorizer::Decision;
-use wharf_auth::identity::Principal;
 
 use crate::http::State as Shared;
+use crate::http::access::Call;
 use crate::http::error::Error;
 use crate::http::extract::Parameters;
 use crate::http::pagination::PageRequest;
@@ -19,6 +18,7 @@ use crate::http::pagination::PageRequest;
 /// fewer of them than it was asked for, or none, and still lead on.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
+    caller: Call,
     parameters: Parameters,
 ) -> Result<Response, Error> {
     let request = PageRequest::parse(&parameters, state.settings.page_limit)?;
@@ -30,13 +30,7 @@ pub(in crate::http) async fn get(
         Some(last) if page.more => request.link("/v2/_catalog", last.as_str(), &[]),
         _ => HeaderMap::new(),
     };
-    let principal = Principal::Anonymous;
     let mut names = page.items;
-    names.retain(|name| {
-        let decision = state
-            .authorizer
-            .decide(&principal, Action::DescribeRepositories, name);
-        decision == Decision::Allowed
-    });
+    names.retain(|name| caller.may(Action::DescribeRepositories, Some(name)));
     Ok((link, Json(json!({ "repositories": names }))).into_response())
 }

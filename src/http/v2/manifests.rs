@@ -12,7 +12,7 @@ use wharf_storage::oci::{MediaType, Reference, Tag, TagError};
 
 use super::{DOCKER_CONTENT_DIGEST, header_value};
 use crate::http::State as Shared;
-use crate::http::access::{Access, Delete, PullManifest, PushManifest};
+use crate::http::access::Access;
 use crate::http::error::{Code, Error};
 use crate::http::extract::{Last, Parameters, header_text, matches_none};
 use crate::registry::ManifestTarget;
@@ -27,7 +27,7 @@ const MOST_TAGS: usize = 100;
 /// manifest has one type, and a client that names too few of them wants it all the same.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
-    Access { repository, .. }: Access<PullManifest>,
+    Access { repository, .. }: Access,
     Last(reference): Last<Reference>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -42,7 +42,7 @@ pub(in crate::http) async fn get(
 /// end-3: `HEAD /v2/<name>/manifests/<reference>`.
 pub(in crate::http) async fn head(
     State(state): State<Shared>,
-    Access { repository, .. }: Access<PullManifest>,
+    Access { repository, .. }: Access,
     Last(reference): Last<Reference>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -61,11 +61,7 @@ pub(in crate::http) async fn head(
 /// end-7: `PUT /v2/<name>/manifests/<reference>`, by digest with `?tag=` any number of times.
 pub(in crate::http) async fn put(
     State(state): State<Shared>,
-    Access {
-        repository,
-        principal,
-        ..
-    }: Access<PushManifest>,
+    access: Access,
     Last(reference): Last<Reference>,
     parameters: Parameters,
     headers: HeaderMap,
@@ -85,6 +81,7 @@ pub(in crate::http) async fn put(
     let content_type: Option<MediaType> = content_type.map(str::parse).transpose()?;
     let bytes = read_limited(body, &headers, state.settings.manifest_limit).await?;
 
+    let repository = access.repository.clone();
     let location = format!("/v2/{repository}/manifests/{reference}");
     let mut answer = HeaderMap::new();
     for tag in &tags {
@@ -97,8 +94,9 @@ pub(in crate::http) async fn put(
     };
     let pushed = state
         .registry
-        .push_manifest(&principal, target, content_type, bytes)
-        .await?;
+        .push_manifest(&access.pusher(), target, content_type, bytes)
+        .await
+        .map_err(|error| access.failure(error))?;
     answer.insert(header::LOCATION, header_value(location));
     answer.insert(DOCKER_CONTENT_DIGEST, header_value(&pushed.digest));
     if let Some(subject) = &pushed.subject {
@@ -110,16 +108,12 @@ pub(in crate::http) async fn put(
 /// end-9: `DELETE /v2/<name>/manifests/<reference>`.
 pub(in crate::http) async fn delete(
     State(state): State<Shared>,
-    Access {
-        repository,
-        principal,
-        ..
-    }: Access<Delete>,
+    access: Access,
     Last(reference): Last<Reference>,
 ) -> Result<StatusCode, Error> {
     state
         .registry
-        .delete_manifest(&principal, &repository, &reference)
+        .delete_manifest(&access.caller.principal, &access.repository, &reference)
         .await?;
     Ok(StatusCode::ACCEPTED)
 }

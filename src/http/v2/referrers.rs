@@ -7,7 +7,7 @@ use serde_json::json;
 use wharf_storage::oci::{Digest, MediaType};
 
 use crate::http::State as Shared;
-use crate::http::access::{Access, ListReferrers};
+use crate::http::access::Access;
 use crate::http::error::Error;
 use crate::http::extract::{Last, Parameters};
 use crate::http::pagination::PageRequest;
@@ -17,7 +17,7 @@ const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-app
 /// end-12: `GET /v2/<name>/referrers/<digest>`. It is never 404.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
-    Access { repository, .. }: Access<ListReferrers>,
+    Access { repository, .. }: Access,
     Last(subject): Last<Digest>,
     parameters: Parameters,
 ) -> Result<Response, Error> {

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde_json::json;
 
 use crate::http::State as Shared;
-use crate::http::access::{Access, ListTags};
+use crate::http::access::Access;
 use crate::http::error::Error;
 use crate::http::extract::Parameters;
 use crate::http::pagination::PageRequest;
@@ -15,7 +15,7 @@ use crate::http::pagination::PageRequest;
 /// end-8: `GET /v2/<name>/tags/list`.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
-    Access { repository, .. }: Access<ListTags>,
+    Access { repository, .. }: Access,
     parameters: Parameters,
 ) -> Result<Response, Error> {
     let request = PageRequest::parse(&parameters, state.settings.page_limit)?;

@@ -7,12 +7,11 @@ use futures_util::TryStreamExt as _;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use wharf_auth::action::Action;
-use wharf_auth::authorizer::Decision;
 use wharf_storage::oci::{Algorithm, Digest, DigestError, RepositoryName};
 
 use super::{DOCKER_CONTENT_DIGEST, header_value};
 use crate::http::State as Shared;
-use crate::http::access::{Access, BeginUpload, FinishUpload, Need, SendUpload};
+use crate::http::access::Access;
 use crate::http::error::{Code, Error};
 use crate::http::extract::{Last, LastUpload, Parameters, header_text};
 use crate::http::range::parse_content_range;
@@ -20,13 +19,16 @@ use crate::http::steady::steady;
 use crate::metrics::UploadOutcome;
 use crate::registry::{self, BodyError, Chunk, Session, UploadStatus};
 
+/// What the end of an upload needs, also where it comes with the beginning.
+const FINISH: &[Action] = &[Action::UploadLayerPart, Action::CompleteLayerUpload];
+
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 /// end-4a, 4b and 11: `POST /v2/<name>/blobs/uploads/`, with `?digest=` and the whole blob, or with
 /// `?mount=` and maybe `&from=`, or to begin an upload, maybe with `?digest-algorithm=`.
 pub(in crate::http) async fn post(
     State(state): State<Shared>,
-    access: Access<BeginUpload>,
+    access: Access,
     parameters: Parameters,
     headers: HeaderMap,
     body: Body,
@@ -41,8 +43,9 @@ pub(in crate::http) async fn post(
     let algorithm = algorithm.unwrap_or(Algorithm::Sha256);
     let session = state
         .registry
-        .begin_upload(&access.repository, &access.principal, algorithm)
-        .await?;
+        .begin_upload(&access.repository, &access.pusher(), algorithm)
+        .await
+        .map_err(|error| access.failure(error))?;
     state.metrics.upload(UploadOutcome::Started);
     let Some(digest) = digest else {
         let status = UploadStatus {
@@ -51,7 +54,7 @@ pub(in crate::http) async fn post(
         };
         return Ok((StatusCode::ACCEPTED, describe(&access.repository, status)).into_response());
     };
-    access.also::<FinishUpload>(&state)?;
+    access.require(FINISH)?;
     let chunk = read_chunk(&state, &headers, body).ok_or_else(malformed_range)??;
     let finished = state.registry.finish_upload(&session, &digest, chunk).await;
     if finished.is_err() {
@@ -59,7 +62,7 @@ pub(in crate::http) async fn post(
         // ended already is no matter.
         let _ = state.registry.cancel_upload(&session).await;
     }
-    finished?;
+    finished.map_err(|error| access.failure(error))?;
     state.metrics.upload(UploadOutcome::Finished);
     Ok(created(&access.repository, &digest))
 }
@@ -67,10 +70,10 @@ pub(in crate::http) async fn post(
 /// `GET /v2/<name>/blobs/uploads/<id>`: where an upload stands.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
-    access: Access<SendUpload>,
+    access: Access,
     Last(id): LastUpload,
 ) -> Result<Response, Error> {
-    let session = claim(access, id);
+    let session = claim(&access, id);
     let status = state.registry.upload_status(&session).await?;
     Ok((
         StatusCode::NO_CONTENT,
@@ -82,12 +85,12 @@ pub(in crate::http) async fn get(
 /// end-5: `PATCH /v2/<name>/blobs/uploads/<id>`: a chunk.
 pub(in crate::http) async fn patch(
     State(state): State<Shared>,
-    access: Access<SendUpload>,
+    access: Access,
     Last(id): LastUpload,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
-    let session = claim(access, id);
+    let session = claim(&access, id);
     let Some(chunk) = read_chunk(&state, &headers, body) else {
         return Err(out_of_order(&state, &session, malformed_range()).await);
     };
@@ -103,14 +106,14 @@ pub(in crate::http) async fn patch(
 /// end-6: `PUT /v2/<name>/blobs/uploads/<id>?digest=…`: the end, with a last chunk or without.
 pub(in crate::http) async fn put(
     State(state): State<Shared>,
-    access: Access<FinishUpload>,
+    access: Access,
     Last(id): LastUpload,
     parameters: Parameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Error> {
     let digest: Digest = parameters.parsed("digest")?.ok_or(DigestError::Shape)?;
-    let session = claim(access, id);
+    let session = claim(&access, id);
     let Some(chunk) = read_chunk(&state, &headers, body) else {
         return Err(out_of_order(&state, &session, malformed_range()).await);
     };
@@ -123,7 +126,7 @@ pub(in crate::http) async fn put(
             Err(out_of_order(&state, &session, error.into()).await)
         }
         outcome => {
-            outcome?;
+            outcome.map_err(|error| access.failure(error))?;
             state.metrics.upload(UploadOutcome::Finished);
             Ok(created(&session.repository, &digest))
         }
@@ -133,24 +136,19 @@ pub(in crate::http) async fn put(
 /// `DELETE /v2/<name>/blobs/uploads/<id>`: the end without a blob.
 pub(in crate::http) async fn delete(
     State(state): State<Shared>,
-    access: Access<SendUpload>,
+    access: Access,
     Last(id): LastUpload,
 ) -> Result<StatusCode, Error> {
-    let session = claim(access, id);
+    let session = claim(&access, id);
     state.registry.cancel_upload(&session).await?;
     state.metrics.upload(UploadOutcome::Cancelled);
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn claim<N: Need>(access: Access<N>, id: wharf_storage::upload::UploadId) -> Session {
-    let Access {
-        repository,
-        principal,
-        ..
-    } = access;
+fn claim(access: &Access, id: wharf_storage::upload::UploadId) -> Session {
     Session {
-        repository,
-        principal,
+        repository: access.repository.clone(),
+        pusher: access.pusher(),
         id,
     }
 }
@@ -159,30 +157,32 @@ fn claim<N: Need>(access: Access<N>, id: wharf_storage::upload::UploadId) -> Ses
 /// the client then sends the bytes, so nothing here is an error of the client's.
 async fn mount(
     state: &Shared,
-    access: &Access<BeginUpload>,
+    access: &Access,
     parameters: &Parameters,
 ) -> Result<Option<Digest>, Error> {
     let Ok(Some(digest)) = parameters.parsed::<Digest>("mount") else {
         return Ok(None);
     };
-    if access.also::<FinishUpload>(state).is_err() {
+    if access.require(FINISH).is_err() {
         return Ok(None);
     }
     let target = &access.repository;
-    let may_pull = |source: &RepositoryName| {
-        let action = Action::GetDownloadUrlForLayer;
-        state.authorizer.decide(&access.principal, action, source) == Decision::Allowed
-    };
+    let pusher = access.pusher();
+    let may_pull =
+        |source: &RepositoryName| access.owner_may(Action::GetDownloadUrlForLayer, source);
     let mounted = match parameters.first("from") {
         None => {
             state
                 .registry
-                .mount_from_any(target, &digest, may_pull)
+                .mount_from_any(target, &digest, &pusher, may_pull)
                 .await?
         }
         Some(source) => match source.parse::<RepositoryName>() {
             Ok(source) if may_pull(&source) => {
-                state.registry.mount(&source, target, &digest).await?
+                state
+                    .registry
+                    .mount(&source, target, &digest, &pusher)
+                    .await?
             }
             _ => None,
         },

@@ -1,0 +1,44 @@
+//! Trusts: whose tokens of other issuers are taken.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use http::{HeaderMap, StatusCode};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::{body, changed};
+use crate::http::State as Shared;
+use crate::http::error::Error;
+
+/// `GET /admin/v1/trusts`.
+pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {
+    let snapshot = state.authority.snapshot();
+    Json(json!({ "trusts": snapshot.trusts }))
+}
+
+/// `PUT /admin/v1/trusts/{name}`: the body is the trust.
+pub(in crate::http) async fn put(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    bytes: Body,
+) -> Result<StatusCode, Error> {
+    let document: Box<RawValue> = body(&headers, bytes).await?;
+    state
+        .administration
+        .put_trust(&name, document.get())
+        .await?;
+    changed(&state).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /admin/v1/trusts/{name}`.
+pub(in crate::http) async fn remove(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    state.administration.remove_trust(&name).await?;
+    changed(&state).await;
+    Ok(StatusCode::NO_CONTENT)
+}

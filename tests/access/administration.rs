@@ -1,0 +1,363 @@
+//! `/admin/v1`, the command line, and what the audit log has of both.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{self, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Login, behind, send_as, send_json, user};
+use crate::api::http::Client;
+use crate::support::{Process, Registry, folder, wait};
+
+#[test]
+fn an_administrator_is_made_once_with_a_password_of_its_own() {
+    let folder = folder();
+    let start = || {
+        let mut command = process::Command::new(env!("CARGO_BIN_EXE_wharf"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        command
+            .arg(folder.path())
+            .env("WHARF__AUTH__ENABLED", "true");
+        command.stdout(Stdio::piped());
+        let mut server = Process::start(&command);
+        let stdout = server.child().stdout.take().expect("it is piped");
+        let mut lines = BufReader::new(stdout)
+            .lines()
+            .map(|line| line.expect("a line"));
+        let base = lines.next().expect("an address");
+        (server, base, lines)
+    };
+    let (mut server, base, mut lines) = start();
+    let told = lines.next().expect("a password");
+    let password = told.rsplit(' ').next().expect("a word").to_owned();
+    assert!(told.contains("User: admin"), "{told}");
+    assert!(password.len() >= 40, "{told}");
+    let admin = Login {
+        name: "admin".into(),
+        password,
+    };
+    let client = Client::new(&base);
+    assert_eq!(
+        send_as(&client, &admin, "GET", "/admin/v1/users", b"").status,
+        200
+    );
+    for guess in ["admin", "password", "wharf", ""] {
+        let guess = Login {
+            password: guess.into(),
+            ..admin.clone()
+        };
+        assert_eq!(send_as(&client, &guess, "GET", "/v2/", b"").status, 401);
+    }
+    server.signal("TERM");
+    assert!(server.wait(Duration::from_secs(20)).success());
+    assert_eq!(lines.find(|line| line.contains("password:")), None);
+
+    let (mut server, base, mut lines) = start();
+    let client = Client::new(&base);
+    assert_eq!(
+        send_as(&client, &admin, "GET", "/admin/v1/users", b"").status,
+        200
+    );
+    server.signal("TERM");
+    assert!(server.wait(Duration::from_secs(20)).success());
+    assert_eq!(lines.next(), None, "it is told once");
+}
+
+#[test]
+fn administration_works_over_http_as_on_the_command_line() {
+    let registry = Registry::private();
+    let client = Client::new(registry.base());
+    let admin = user(&registry, "root-of-all", "admin", "*");
+    let call = |method: &str, path: &str, body: serde_json::Value| {
+        let answer = send_json(&client, &admin, method, &format!("/admin/v1/{path}"), &body);
+        let body = match answer.body.is_empty() {
+            true => json!(null),
+            false => answer.json(),
+        };
+        (answer.status, body)
+    };
+    let new = json!({"name": "bob", "password": "correct horse", "description": "Bob"});
+    assert_eq!(call("POST", "users", new.clone()).0, 201);
+    assert_eq!(call("POST", "users", new).0, 409);
+    assert_eq!(
+        call(
+            "POST",
+            "users",
+            json!({"name": "b b", "password": "correct horse"})
+        )
+        .0,
+        400
+    );
+    assert_eq!(
+        call(
+            "POST",
+            "users",
+            json!({"name": "carl", "password": "short"})
+        )
+        .0,
+        400
+    );
+    assert_eq!(
+        call("POST", "users", json!({"name": "carl", "admin": true})).0,
+        400
+    );
+    let bob = Login {
+        name: "bob".into(),
+        password: "correct horse".into(),
+    };
+    assert_eq!(
+        send_as(&client, &bob, "GET", "/v2/", b"").status,
+        200,
+        "it counts at once"
+    );
+    assert_eq!(
+        send_as(&client, &bob, "GET", "/admin/v1/users", b"").status,
+        403
+    );
+
+    let policy = json!({"Statement": {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}});
+    assert_eq!(call("PUT", "policies/user/bob", policy.clone()).0, 204);
+    assert_eq!(
+        call("GET", "policies/user/bob", json!({})).1["document"],
+        policy
+    );
+    assert_eq!(
+        call("PUT", "policies/user/bob", json!({"Statement": 7})).0,
+        400
+    );
+    assert_eq!(call("PUT", "policies/nothing", policy).0, 400);
+    let question = json!({"principal": "bob", "action": "PutImage", "repository": "a"});
+    let (_, answer) = call("POST", "can", question);
+    assert_eq!(
+        (&answer["allowed"], &answer["rules"][0]["matches"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(call("DELETE", "policies/user/bob", json!({})).0, 204);
+    assert_eq!(call("DELETE", "policies/user/bob", json!({})).0, 404);
+
+    let (status, robot) = call(
+        "POST",
+        "robots",
+        json!({"name": "ci", "expires_in": "90days"}),
+    );
+    assert_eq!((status, &robot["username"]), (201, &json!("robot/ci")));
+    let (_, rotated) = call("POST", "robots/ci/secret", json!({}));
+    assert_ne!(robot["secret"], rotated["secret"]);
+    assert_eq!(call("PATCH", "robots/ci", json!({"disabled": true})).0, 204);
+    assert_eq!(
+        call("GET", "robots", json!({})).1["robots"][0]["disabled"],
+        true
+    );
+    let (status, key) = call("POST", "keys", json!({"principal": "robot/ci"}));
+    assert_eq!(status, 201);
+    let id = key["access_key_id"].as_str().expect("an id");
+    assert_eq!(
+        call("POST", "keys", json!({"principal": "robot/nobody"})).0,
+        404
+    );
+    assert_eq!(call("DELETE", &format!("keys/{id}"), json!({})).0, 204);
+    let trust = json!({"issuer": "https://a.example", "audience": "a", "claims": {"sub": "x"}});
+    assert_eq!(call("PUT", "trusts/a", trust.clone()).0, 204);
+    assert_eq!(call("GET", "trusts", json!({})).1["trusts"]["a"], trust);
+    assert_eq!(call("DELETE", "trusts/a", json!({})).0, 204);
+    assert_eq!(call("DELETE", "robots/ci", json!({})).0, 204);
+    assert_eq!(
+        call("PATCH", "users/bob", json!({"password": "another horse"})).0,
+        204
+    );
+    assert_eq!(send_as(&client, &bob, "GET", "/v2/", b"").status, 401);
+    assert_eq!(call("DELETE", "users/bob", json!({})).0, 204);
+    assert_eq!(call("DELETE", "users/bob", json!({})).0, 404);
+
+    // Both see what the other made.
+    let listed = registry.administer(["user", "list"]).succeeds();
+    assert!(
+        listed.contains("root-of-all") && !listed.contains("bob"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn the_answer_to_who_can_tells_each_rule() {
+    let registry = Registry::private();
+    user(&registry, "alice", "push", "team/*");
+    let said = registry
+        .administer(["can", "alice", "PutImage", "team/app"])
+        .succeeds();
+    assert!(
+        said.starts_with("allowed: user/alice ecr:PutImage on repository/team/app"),
+        "{said}"
+    );
+    assert!(said.contains("user/alice: Statement[0] allows"), "{said}");
+    let output = registry
+        .administer(["can", "alice", "PutImage", "other"])
+        .run();
+    assert_eq!(output.code, Some(1));
+    let said = output.stdout;
+    assert!(said.starts_with("denied: user/alice"), "{said}");
+    assert!(said.contains("is about other repositories"), "{said}");
+    let said = registry
+        .administer(["can", "alice", "Fly", "other"])
+        .fails();
+    assert!(said.contains("Fly is no action"), "{said}");
+}
+
+#[test]
+fn what_was_done_stands_in_the_audit_log() {
+    let registry = Registry::private();
+    let client = Client::new(registry.base());
+    let admin = user(&registry, "root-of-all", "admin", "*");
+    let alice = user(&registry, "alice", "push", "team/*");
+    super::push_image(&client, &alice, "team/app");
+    send_as(&client, &alice, "DELETE", "/v2/team/app/manifests/v1", b"");
+    send_json(
+        &client,
+        &admin,
+        "POST",
+        "/admin/v1/robots",
+        &json!({"name": "ci"}),
+    );
+    let wrong = Login {
+        password: "wrong".into(),
+        ..alice
+    };
+    send_as(&client, &wrong, "GET", "/token", b"");
+    let find = |query: &str| {
+        let path = format!("/admin/v1/audit?{query}");
+        let found = send_as(&client, &admin, "GET", &path, b"").json()["records"].clone();
+        found.as_array().cloned().expect("records")
+    };
+    for (query, outcome) in [
+        (
+            "principal=user/alice&action=ecr:PutImage&resource=team/app",
+            "allowed",
+        ),
+        (
+            "principal=user/alice&action=ecr:BatchDeleteImage&outcome=denied",
+            "denied",
+        ),
+        (
+            "principal=user/root-of-all&action=wharf:Administer",
+            "allowed",
+        ),
+        ("action=login&outcome=denied&resource=alice", "denied"),
+    ] {
+        let found = wait::until(query, Duration::from_secs(5), || {
+            find(query).first().cloned()
+        });
+        assert_eq!(found["outcome"], outcome, "{query}");
+        assert_eq!(found["address"], "127.0.0.1", "{query}");
+        assert!(!found["request_id"].as_str().unwrap_or_default().is_empty());
+    }
+    assert_eq!(
+        find("principal=user/alice&action=ecr:BatchGetImage").len(),
+        0,
+        "reads are left out"
+    );
+    let first = find("limit=1");
+    assert_eq!(first.len(), 1);
+    let before = first[0]["id"].as_i64().expect("a place");
+    let second = find(&format!("limit=1&before={before}"));
+    assert!(second[0]["id"].as_i64() < Some(before));
+    let printed = registry
+        .administer(["audit", "--principal", "user/alice"])
+        .succeeds();
+    assert!(printed.contains("ecr:PutImage\tteam/app"), "{printed}");
+}
+
+#[test]
+fn a_page_logs_in_and_out() {
+    let registry = Registry::private();
+    let client = Client::new(registry.base());
+    let alice = user(&registry, "alice", "admin", "*");
+    let body = json!({"username": alice.name, "password": alice.password}).to_string();
+    let headers = [("Content-Type", "application/json")];
+    let answer = client.send("POST", "/session", &headers, body.as_bytes());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let cookie = answer.header("set-cookie").expect("a cookie").to_owned();
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict;"), "{cookie}");
+    let session = cookie.split(';').next().expect("a value").to_owned();
+    let answer = client.send("GET", "/session", &[("Cookie", &session)], b"");
+    assert_eq!(answer.json()["principal"], "user/alice");
+    assert_eq!(
+        client
+            .send("GET", "/admin/v1/users", &[("Cookie", &session)], b"")
+            .status,
+        200
+    );
+    let form = [("Content-Type", "text/plain")];
+    assert_eq!(
+        client
+            .send("POST", "/session", &form, body.as_bytes())
+            .status,
+        415
+    );
+    let wrong = json!({"username": "alice", "password": "wrong"}).to_string();
+    assert_eq!(
+        client
+            .send("POST", "/session", &headers, wrong.as_bytes())
+            .status,
+        401
+    );
+    let answer = client.send("DELETE", "/session", &[("Cookie", &session)], b"");
+    assert!(
+        answer
+            .header("set-cookie")
+            .expect("a cookie")
+            .contains("Max-Age=0")
+    );
+    // A page that was forgotten ends with its owner's password.
+    registry
+        .administer(["user", "password", "alice"])
+        .succeeds();
+    wait::until("the end of the session", Duration::from_secs(5), || {
+        let answer = client.send("GET", "/session", &[("Cookie", &session)], b"");
+        (answer.status == 401).then_some(())
+    });
+}
+
+#[test]
+fn commands_say_what_is_wrong() {
+    let registry = Registry::private();
+    for (words, stdin, want) in [
+        (&["user", "add", "a b"][..], "", "a name has 1 to 128"),
+        (&["user", "add", "AWS"], "", "is none of AWS"),
+        (&["user", "add", "admin"], "", "user/admin exists already"),
+        (
+            &["user", "add", "x", "--password-stdin"],
+            "short\n",
+            "8 characters",
+        ),
+        (&["user", "remove", "nobody"], "", "there is no user/nobody"),
+        (
+            &["robot", "rotate", "nobody"],
+            "",
+            "there is no robot/nobody",
+        ),
+        (
+            &["key", "add", "user/nobody"],
+            "",
+            "there is no user/nobody",
+        ),
+        (&["key", "add", "nobody"], "", "a principal reads"),
+        (&["key", "remove", "X"], "", "there is no access key X"),
+        (&["policy", "set", "registry"], "{", "it is no JSON"),
+        (&["policy", "set", "nowhere"], "{}", "not to nowhere"),
+        (
+            &["policy", "get", "registry"],
+            "",
+            "there is no policy of registry",
+        ),
+        (&["trust", "set", "a"], "{}", "the trust is not valid"),
+    ] {
+        let said = registry
+            .administer(words.iter().copied())
+            .stdin(stdin)
+            .fails();
+        assert!(said.contains(want), "{words:?}: {said}");
+    }
+    let told = registry.administer(["key", "add", "user/admin"]).succeeds();
+    assert!(behind(&told, "AWS_ACCESS_KEY_ID=").starts_with("WKIA"));
+    assert_eq!(behind(&told, "AWS_SECRET_ACCESS_KEY=").len(), 43);
+}
