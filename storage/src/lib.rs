@@ -7,6 +7,7 @@
 //! | [`upload`] | bytes that are still arriving, and their running hash |
 //! | [`disk`] | both of them on a local disk |
 //! | [`metadata`] | who has what: repositories, manifests, tags, links, in SQL |
+//! | [`pattern`] | texts with `*` and `?` |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
 //!
 //! Nothing here knows HTTP, users or configuration. The rule that ties the parts together: bytes
@@ -17,4 +18,5 @@ pub mod clock;
 pub mod disk;
 pub mod metadata;
 pub mod oci;
+pub mod pattern;
 pub mod upload;

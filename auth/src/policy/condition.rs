@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::document::DocumentError;
-use super::pattern::Pattern;
 use crate::identity::{Context, Principal};
+use wharf_storage::pattern::Pattern;
 
 /// A condition.
 #[derive(Clone, Debug)]

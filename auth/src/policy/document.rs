@@ -8,9 +8,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::condition::Condition;
-use super::pattern::Pattern;
 use crate::action::Action;
 use crate::identity::{Context, Principal};
+use wharf_storage::pattern::Pattern;
 
 /// How long a document may be, in bytes; AWS takes 10,240 characters.
 const LONGEST: usize = 64 << 10;

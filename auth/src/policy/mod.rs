@@ -6,15 +6,14 @@
 //! | module | job |
 //! |---|---|
 //! | `document` | reading a document, and telling what is wrong with it |
-//! | `pattern` | texts with `*` and `?` |
+
 //! | `condition` | what a statement asks of the call besides |
 //! | `evaluate` | the answer, and its explanation |
 
 mod condition;
 mod document;
 mod evaluate;
-mod pattern;
 
 pub use document::{Attachment, Document, DocumentError, Effect, Statement};
 pub use evaluate::{Attached, Mismatch, Request, Step, decide, explain};
-pub use pattern::Pattern;
+pub use wharf_storage::pattern::Pattern;

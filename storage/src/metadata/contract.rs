@@ -15,6 +15,8 @@ use crate::upload::{Progress, UploadId};
 
 #[path = "contract_access.rs"]
 mod access;
+#[path = "contract_images.rs"]
+mod images;
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
@@ -35,6 +37,7 @@ pub(crate) async fn holds(metadata: &Metadata) {
     referrers_are_those_of_their_subject(metadata).await;
     pushes_at_once_all_arrive(metadata).await;
     access::holds(metadata).await;
+    images::holds(metadata).await;
 }
 
 fn repository(name: &str) -> RepositoryName {

@@ -1,6 +1,6 @@
 //! What a method of the metadata can fail with.
 
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, Tag};
 
 /// Why a transaction did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub enum Error {
     /// A manifest names content that its repository doesn't have.
     #[error("the manifest names content that the repository does not have")]
     ContentMissing(Vec<Digest>),
+    /// The tag names another manifest, and stays there.
+    #[error("tag {tag} is immutable and names {digest}")]
+    TagImmutable {
+        /// The tag.
+        tag: Tag,
+        /// What it names.
+        digest: Digest,
+    },
     /// There is no such upload.
     #[error("the upload is unknown")]
     UploadUnknown,

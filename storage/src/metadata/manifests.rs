@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::error::Error;
 use super::repositories::{self, Creation};
+use super::settings::{self, RepositorySettings};
 use super::transaction::{Row, Transaction, Value};
 use super::{Metadata, tags};
 use crate::clock::Timestamp;
@@ -46,6 +47,8 @@ pub struct ManifestPush {
 pub struct Pushed {
     /// The tags that name another manifest now than before.
     pub moved_tags: Vec<Tag>,
+    /// Whether the repository didn't have the manifest before.
+    pub is_new: bool,
 }
 
 /// What is told of a manifest without its bytes.
@@ -71,33 +74,37 @@ pub struct ManifestBytes {
 const HEAD_BY_DIGEST: &str = "
     SELECT manifests.digest, manifests.media_type, manifests.size_bytes FROM manifests
     JOIN repositories ON repositories.id = manifests.repository_id
-    WHERE repositories.name = $1 AND manifests.digest = $2 AND manifests.deleted_at IS NULL";
+    WHERE repositories.name = $1 AND manifests.digest = $2 AND manifests.deleted_at IS NULL
+      AND manifests.storage_class = 'STANDARD'";
 
 const HEAD_BY_TAG: &str = "
     SELECT manifests.digest, manifests.media_type, manifests.size_bytes FROM tags
     JOIN repositories ON repositories.id = tags.repository_id
     JOIN manifests ON manifests.id = tags.manifest_id
-    WHERE repositories.name = $1 AND tags.name = $2 AND manifests.deleted_at IS NULL";
+    WHERE repositories.name = $1 AND tags.name = $2 AND manifests.deleted_at IS NULL
+      AND manifests.storage_class = 'STANDARD'";
 
 const BYTES_BY_DIGEST: &str = "
     SELECT manifests.digest, manifests.media_type, manifests.size_bytes, manifests.bytes
     FROM manifests
     JOIN repositories ON repositories.id = manifests.repository_id
-    WHERE repositories.name = $1 AND manifests.digest = $2 AND manifests.deleted_at IS NULL";
+    WHERE repositories.name = $1 AND manifests.digest = $2 AND manifests.deleted_at IS NULL
+      AND manifests.storage_class = 'STANDARD'";
 
 const BYTES_BY_TAG: &str = "
     SELECT manifests.digest, manifests.media_type, manifests.size_bytes, manifests.bytes
     FROM tags
     JOIN repositories ON repositories.id = tags.repository_id
     JOIN manifests ON manifests.id = tags.manifest_id
-    WHERE repositories.name = $1 AND tags.name = $2 AND manifests.deleted_at IS NULL";
+    WHERE repositories.name = $1 AND tags.name = $2 AND manifests.deleted_at IS NULL
+      AND manifests.storage_class = 'STANDARD'";
 
 impl Metadata {
     /// Pushes a manifest: the document, what it names, and its tags, as one.
     ///
     /// # Errors
     ///
-    /// [`Error::RepositoryUnknown`], [`Error::ContentMissing`], or when the database fails.
+    /// [`Error::RepositoryUnknown`], [`Error::ContentMissing`], [`Error::TagImmutable`], or when the database fails.
     pub async fn push_manifest(&self, push: ManifestPush) -> Result<Pushed, Error> {
         self.write(move |transaction| push_manifest(transaction, &push))
             .await
@@ -218,7 +225,11 @@ fn push_manifest(transaction: &mut dyn Transaction, push: &ManifestPush) -> Resu
             return Err(Error::ContentMissing(missing));
         }
     }
-    let manifest_id = insert(transaction, repository_id, push)?;
+    let (manifest_id, is_new) = insert(transaction, repository_id, push)?;
+    let settings = match push.tags.is_empty() {
+        true => RepositorySettings::default(),
+        false => settings::of(transaction, repository_id)?,
+    };
     let mut moved_tags = Vec::new();
     for tag in &push.tags {
         let moved = tags::set(
@@ -230,20 +241,21 @@ fn push_manifest(transaction: &mut dyn Transaction, push: &ManifestPush) -> Resu
                 digest: &push.digest,
                 actor: &push.actor,
                 now: push.now,
+                is_immutable: settings.is_immutable(tag),
             },
         )?;
         if moved {
             moved_tags.push(tag.clone());
         }
     }
-    Ok(Pushed { moved_tags })
+    Ok(Pushed { moved_tags, is_new })
 }
 
 fn insert(
     transaction: &mut dyn Transaction,
     repository_id: i64,
     push: &ManifestPush,
-) -> Result<i64, Error> {
+) -> Result<(i64, bool), Error> {
     let manifest = &push.manifest;
     let annotations = match manifest.annotations() {
         annotations if annotations.is_empty() => None,
@@ -260,8 +272,11 @@ fn insert(
              media_type = excluded.media_type,
              pushed_at = CASE WHEN manifests.deleted_at IS NULL THEN manifests.pushed_at
                               ELSE excluded.pushed_at END,
+             activated_at = CASE WHEN manifests.storage_class = 'ARCHIVE'
+                                 THEN excluded.pushed_at ELSE manifests.activated_at END,
+             storage_class = 'STANDARD',
              deleted_at = NULL
-         RETURNING id",
+         RETURNING id, pushed_at",
         &[
             repository_id.into(),
             push.digest.as_str().into(),
@@ -274,9 +289,9 @@ fn insert(
             Value::Bytes(manifest.bytes()),
         ],
     )?;
-    let manifest_id = row
-        .expect("an insert that updates on conflict returns its row")
-        .integer("a manifest's id")?;
+    let mut row = row.expect("an insert that updates on conflict returns its row");
+    let manifest_id = row.integer("a manifest's id")?;
+    let is_new = row.time("pushed_at")? == push.now;
     for reference in manifest.references() {
         transaction.execute(
             "INSERT INTO manifest_references (manifest_id, digest, kind) VALUES ($1, $2, $3)
@@ -288,7 +303,7 @@ fn insert(
             ],
         )?;
     }
-    Ok(manifest_id)
+    Ok((manifest_id, is_new))
 }
 
 /// What of the manifest's content the repository doesn't have, each digest once.

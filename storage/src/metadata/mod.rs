@@ -15,6 +15,9 @@
 //! | `tags`, `referrers`, `repositories` | lists, a page at a time |
 //! | `uploads` | the rows of uploads under way |
 //! | `removals` | bytes that wait to be removed |
+//! | `settings` | what a repository is besides its images |
+//! | `images` | lists of images, their times, leases |
+//! | `documents` | settings of the registry |
 //! | `access` | principals, keys, policies and trusts, as they are kept |
 //! | `audit` | who did what |
 //! | `transaction` | the face of a database that methods are written against |
@@ -27,11 +30,14 @@ mod access;
 mod audit;
 mod blobs;
 mod database;
+mod documents;
 mod error;
+mod images;
 mod manifests;
 mod referrers;
 mod removals;
 mod repositories;
+mod settings;
 pub mod sqlite;
 mod tags;
 mod transaction;
@@ -46,9 +52,14 @@ pub use access::{
 pub use audit::{AuditEntry, AuditQuery, AuditRecord};
 pub use blobs::{Blob, FinishedUpload, Stored};
 pub use database::{Database, Job};
+pub use documents::{Document, Replace};
 pub use error::Error;
+pub use images::{Image, ImageFacts, Pull, StorageClass};
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
+pub use settings::{
+    Deleted, RepositoryRecord, RepositorySettings, TagMutability, TagMutabilityError,
+};
 pub use transaction::{Row, Transaction, Value};
 pub use uploads::{NewUpload, Upload};
 

@@ -40,7 +40,8 @@ impl Metadata {
         let after = after.unwrap_or_default().to_owned();
         self.read(move |transaction| {
             let rows = transaction.query(
-                "SELECT name FROM repositories WHERE name > $1 ORDER BY name LIMIT $2",
+                "SELECT name FROM repositories WHERE name > $1 AND deleted_at IS NULL
+                 ORDER BY name LIMIT $2",
                 &[after.as_str().into(), limit.into()],
             )?;
             rows.into_iter()
@@ -57,7 +58,7 @@ pub(super) fn find(
     name: &RepositoryName,
 ) -> Result<Option<i64>, Error> {
     let row = transaction.query_one(
-        "SELECT id FROM repositories WHERE name = $1",
+        "SELECT id FROM repositories WHERE name = $1 AND deleted_at IS NULL",
         &[name.as_str().into()],
     )?;
     row.map(|mut row| row.integer("a repository's id"))
@@ -85,9 +86,26 @@ pub(super) fn require_for_push(
     if creation == Creation::Forbidden {
         return Err(Error::RepositoryUnknown(name.clone()));
     }
+    create(transaction, name, now)?;
+    require(transaction, name)
+}
+
+/// Makes the row of a repository, or revives the one of a repository that was deleted, with nothing
+/// of what had been chosen for it.
+pub(super) fn create(
+    transaction: &mut dyn Transaction,
+    name: &RepositoryName,
+    now: Timestamp,
+) -> Result<(), Error> {
     transaction.execute(
-        "INSERT INTO repositories (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO repositories (name, created_at) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET deleted_at = NULL, created_at = excluded.created_at,
+             tag_mutability = excluded.tag_mutability,
+             mutability_filters = excluded.mutability_filters,
+             scan_on_push = excluded.scan_on_push, encryption = excluded.encryption,
+             resource_tags = excluded.resource_tags, lifecycle_policy = NULL,
+             lifecycle_evaluated_at = NULL",
         &[name.as_str().into(), now.into()],
     )?;
-    require(transaction, name)
+    Ok(())
 }

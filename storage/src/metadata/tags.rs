@@ -90,6 +90,8 @@ pub(super) struct Assignment<'a> {
     pub(super) digest: &'a Digest,
     pub(super) actor: &'a str,
     pub(super) now: Timestamp,
+    /// Whether it stays where it is, if it is set.
+    pub(super) is_immutable: bool,
 }
 
 /// Points a tag at a manifest, and tells whether it named another one, or none, before.
@@ -104,6 +106,7 @@ pub(super) fn set(
         digest,
         actor,
         now,
+        is_immutable,
     } = *assignment;
     let row = transaction.query_one(
         "SELECT manifests.digest FROM tags
@@ -116,6 +119,10 @@ pub(super) fn set(
         .transpose()?;
     if previous.as_ref() == Some(digest) {
         return Ok(false);
+    }
+    if is_immutable && let Some(digest) = previous {
+        let tag = tag.clone();
+        return Err(Error::TagImmutable { tag, digest });
     }
     transaction.execute(
         "INSERT INTO tags (repository_id, name, manifest_id, updated_at) VALUES ($1, $2, $3, $4)

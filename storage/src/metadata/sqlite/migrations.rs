@@ -13,6 +13,7 @@ use super::OpenError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_first.sql"),
     include_str!("../../../migrations/sqlite/0002_access.sql"),
+    include_str!("../../../migrations/sqlite/0003_images.sql"),
 ];
 
 /// Runs the migrations that the database lacks.

@@ -1,0 +1,497 @@
+//! Images as lists of them tell: their tags, their times, their storage class.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::error::Error;
+use super::repositories;
+use super::transaction::{Row, Transaction};
+use super::{Metadata, tags};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, MediaType, RepositoryName, Tag};
+
+/// Where an image's bytes are meant to lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StorageClass {
+    /// It can be pulled.
+    Standard,
+    /// It is kept, and can be pulled after it was restored.
+    Archive,
+}
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Its manifest's digest.
+    pub digest: Digest,
+    /// Its manifest's type.
+    pub media_type: MediaType,
+    /// What kind of artifact it is, where it says so.
+    pub artifact_type: Option<String>,
+    /// The manifest that it refers to.
+    pub subject: Option<Digest>,
+    /// The tags that name it, in ASCII order.
+    pub tags: Vec<Tag>,
+    /// When it was pushed first.
+    pub pushed_at: Timestamp,
+    /// When it was pulled last, as far as that is known.
+    pub pulled_at: Option<Timestamp>,
+    /// Where its bytes are meant to lie.
+    pub storage_class: StorageClass,
+    /// When it was archived last.
+    pub archived_at: Option<Timestamp>,
+    /// When it came back from the archive last.
+    pub activated_at: Option<Timestamp>,
+    /// The manifest itself.
+    pub bytes: Bytes,
+}
+
+/// An image as lifecycle policies see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// The image, without its bytes.
+    pub image: Image,
+    /// The manifests that it names, where it is an index.
+    pub children: Vec<Digest>,
+    /// Whether somebody runs it.
+    pub is_leased: bool,
+    /// Whether one of its tags is locked.
+    pub is_locked: bool,
+}
+
+/// A pull.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pull {
+    /// Where.
+    pub repository: RepositoryName,
+    /// What.
+    pub digest: Digest,
+}
+
+impl Metadata {
+    /// The images of a repository behind `after`, by digest, `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn images(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<Image>, Error> {
+        let repository = repository.clone();
+        let after = after.unwrap_or_default().to_owned();
+        self.read(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let rows = transaction.query(
+                "SELECT id, digest, media_type, artifact_type, subject, pushed_at, last_pulled_at,
+                        storage_class, archived_at, activated_at, bytes
+                 FROM manifests
+                 WHERE repository_id = $1 AND digest > $2 AND deleted_at IS NULL
+                 ORDER BY digest LIMIT $3",
+                &[repository_id.into(), after.as_str().into(), limit.into()],
+            )?;
+            rows.into_iter()
+                .map(|row| image(transaction, row))
+                .collect()
+        })
+        .await
+    }
+
+    /// An image, whatever its storage class.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn image(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Image>, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.read(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let row = transaction.query_one(
+                "SELECT id, digest, media_type, artifact_type, subject, pushed_at, last_pulled_at,
+                        storage_class, archived_at, activated_at, bytes
+                 FROM manifests
+                 WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL",
+                &[repository_id.into(), digest.as_str().into()],
+            )?;
+            row.map(|row| image(transaction, row)).transpose()
+        })
+        .await
+    }
+
+    /// The digest that a tag names, whatever the image's storage class.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn tagged(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, Error> {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        self.read(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let row = transaction.query_one(
+                "SELECT manifests.digest FROM tags
+                 JOIN manifests ON manifests.id = tags.manifest_id
+                 WHERE tags.repository_id = $1 AND tags.name = $2",
+                &[repository_id.into(), tag.as_str().into()],
+            )?;
+            row.map(|mut row| row.parsed("a manifest's digest"))
+                .transpose()
+        })
+        .await
+    }
+
+    /// The digests of indexes of a repository that name this manifest.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn indexes_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<Digest>, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.read(move |transaction| {
+            let rows = transaction.query(
+                "SELECT manifests.digest FROM manifest_references
+                 JOIN manifests ON manifests.id = manifest_references.manifest_id
+                 JOIN repositories ON repositories.id = manifests.repository_id
+                 WHERE manifest_references.digest = $2 AND manifest_references.kind = 'manifest'
+                   AND repositories.name = $1 AND manifests.deleted_at IS NULL
+                 ORDER BY manifests.digest LIMIT 10",
+                &[repository.as_str().into(), digest.as_str().into()],
+            )?;
+            rows.into_iter()
+                .map(|mut row| row.parsed("a manifest's digest"))
+                .collect()
+        })
+        .await
+    }
+
+    /// Every image of a repository as lifecycle policies see it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn image_facts(
+        &self,
+        repository: &RepositoryName,
+        now: Timestamp,
+    ) -> Result<Vec<ImageFacts>, Error> {
+        let repository = repository.clone();
+        self.read(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            facts(transaction, repository_id, now)
+        })
+        .await
+    }
+
+    /// Puts an image into another storage class, and tells whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn set_storage_class(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        class: StorageClass,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.write(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let sql = match class {
+                StorageClass::Standard => {
+                    "UPDATE manifests SET activated_at = CASE WHEN storage_class = 'ARCHIVE'
+                         THEN $3 ELSE activated_at END, storage_class = 'STANDARD'
+                     WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL"
+                }
+                StorageClass::Archive => {
+                    "UPDATE manifests SET archived_at = CASE WHEN storage_class = 'STANDARD'
+                         THEN $3 ELSE archived_at END, storage_class = 'ARCHIVE'
+                     WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL"
+                }
+            };
+            let values = [repository_id.into(), digest.as_str().into(), now.into()];
+            Ok(transaction.execute(sql, &values)? > 0)
+        })
+        .await
+    }
+
+    /// Deletes an image that a policy chose, where it still has the tags that it was chosen with,
+    /// and nobody has taken a lease on it or locked a tag; tells whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn expire_image(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        tags: &[Tag],
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        let (expected, actor) = (tags.to_vec(), actor.to_owned());
+        self.write(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let row = transaction.query_one(
+                "SELECT id FROM manifests
+                 WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM leases
+                                   WHERE leases.digest = $2 AND expires_at > $3)
+                   AND NOT EXISTS (SELECT 1 FROM tags
+                                   WHERE tags.manifest_id = manifests.id
+                                     AND locked_at IS NOT NULL)",
+                &[repository_id.into(), digest.as_str().into(), now.into()],
+            )?;
+            let Some(mut row) = row else {
+                return Ok(false);
+            };
+            let id = row.integer("a manifest's id")?;
+            let rows = transaction.query(
+                "SELECT name FROM tags WHERE manifest_id = $1 ORDER BY name",
+                &[id.into()],
+            )?;
+            let present = rows.into_iter().map(|mut row| row.parsed("a tag"));
+            let present: Vec<Tag> = present.collect::<Result<_, _>>()?;
+            if present != expected {
+                return Ok(false);
+            }
+            transaction.execute(
+                "UPDATE manifests SET deleted_at = $2 WHERE id = $1",
+                &[id.into(), now.into()],
+            )?;
+            tags::remove_all_of(transaction, id, &digest, &actor, now)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Records pulls. One that is known to be later stays.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn record_pulls(&self, pulls: Vec<(Pull, Timestamp)>) -> Result<(), Error> {
+        self.write(move |transaction| {
+            for (pull, at) in &pulls {
+                transaction.execute(
+                    "UPDATE manifests SET last_pulled_at = $3
+                     WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
+                       AND digest = $2 AND COALESCE(last_pulled_at, 0) < $3",
+                    &[
+                        pull.repository.as_str().into(),
+                        pull.digest.as_str().into(),
+                        (*at).into(),
+                    ],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes or renews a lease on a digest.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn lease(
+        &self,
+        digest: &Digest,
+        holder: &str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let (digest, holder) = (digest.clone(), holder.to_owned());
+        self.write(move |transaction| {
+            transaction.execute("DELETE FROM leases WHERE expires_at <= $1", &[now.into()])?;
+            transaction.execute(
+                "INSERT INTO leases (digest, holder, expires_at) VALUES ($1, $2, $3)
+                 ON CONFLICT (digest, holder) DO UPDATE SET expires_at = excluded.expires_at",
+                &[
+                    digest.as_str().into(),
+                    holder.as_str().into(),
+                    expires_at.into(),
+                ],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a lease back, and tells whether it was held.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn release(&self, digest: &Digest, holder: &str) -> Result<bool, Error> {
+        let (digest, holder) = (digest.clone(), holder.to_owned());
+        self.write(move |transaction| {
+            let released = transaction.execute(
+                "DELETE FROM leases WHERE digest = $1 AND holder = $2",
+                &[digest.as_str().into(), holder.as_str().into()],
+            )?;
+            Ok(released > 0)
+        })
+        .await
+    }
+
+    /// The leases on a digest that hold: who, and until when.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn leases(
+        &self,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Vec<(String, Timestamp)>, Error> {
+        let digest = digest.clone();
+        self.read(move |transaction| {
+            let rows = transaction.query(
+                "SELECT holder, expires_at FROM leases
+                 WHERE digest = $1 AND expires_at > $2 ORDER BY holder",
+                &[digest.as_str().into(), now.into()],
+            )?;
+            rows.into_iter()
+                .map(|mut row| Ok((row.text("holder")?, row.time("expires_at")?)))
+                .collect()
+        })
+        .await
+    }
+
+    /// Locks a tag or unlocks it, and tells whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn lock_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        locked_at: Option<Timestamp>,
+    ) -> Result<bool, Error> {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        self.write(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let changed = transaction.execute(
+                "UPDATE tags SET locked_at = $3 WHERE repository_id = $1 AND name = $2",
+                &[repository_id.into(), tag.as_str().into(), locked_at.into()],
+            )?;
+            Ok(changed > 0)
+        })
+        .await
+    }
+}
+
+fn image(transaction: &mut dyn Transaction, mut row: Row) -> Result<Image, Error> {
+    let id = row.integer("a manifest's id")?;
+    let rows = transaction.query(
+        "SELECT name FROM tags WHERE manifest_id = $1 ORDER BY name",
+        &[id.into()],
+    )?;
+    let tags = rows.into_iter().map(|mut row| row.parsed("a tag"));
+    let tags = tags.collect::<Result<_, _>>()?;
+    let mut image = head(&mut row, tags)?;
+    image.bytes = row.bytes("a manifest's bytes")?.into();
+    Ok(image)
+}
+
+fn head(row: &mut Row, tags: Vec<Tag>) -> Result<Image, Error> {
+    let digest = row.parsed("a manifest's digest")?;
+    let media_type = row.parsed("a manifest's type")?;
+    let artifact_type = row.optional_text("an artifact's type")?;
+    let subject = row.optional_text("a subject")?;
+    Ok(Image {
+        digest,
+        media_type,
+        artifact_type,
+        subject: match subject {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| Error::corrupt("a subject", text))?,
+            ),
+        },
+        tags,
+        pushed_at: row.time("pushed_at")?,
+        pulled_at: row.optional_time("last_pulled_at")?,
+        storage_class: match row.text("storage_class")?.as_str() {
+            "ARCHIVE" => StorageClass::Archive,
+            _ => StorageClass::Standard,
+        },
+        archived_at: row.optional_time("archived_at")?,
+        activated_at: row.optional_time("activated_at")?,
+        bytes: Bytes::new(),
+    })
+}
+
+fn facts(
+    transaction: &mut dyn Transaction,
+    repository_id: i64,
+    now: Timestamp,
+) -> Result<Vec<ImageFacts>, Error> {
+    let rows = transaction.query(
+        "SELECT manifest_id, name, CASE WHEN locked_at IS NULL THEN 0 ELSE 1 END
+         FROM tags WHERE repository_id = $1 ORDER BY name",
+        &[repository_id.into()],
+    )?;
+    let mut tags: HashMap<i64, (Vec<Tag>, bool)> = HashMap::new();
+    for mut row in rows {
+        let entry = tags.entry(row.integer("a manifest's id")?).or_default();
+        entry.0.push(row.parsed("a tag")?);
+        entry.1 |= row.integer("whether it is locked")? != 0;
+    }
+    let rows = transaction.query(
+        "SELECT manifest_references.manifest_id, manifest_references.digest
+         FROM manifest_references
+         JOIN manifests ON manifests.id = manifest_references.manifest_id
+         WHERE manifests.repository_id = $1 AND manifests.deleted_at IS NULL
+           AND manifest_references.kind IN ('manifest', 'either')",
+        &[repository_id.into()],
+    )?;
+    let mut children: HashMap<i64, Vec<Digest>> = HashMap::new();
+    for mut row in rows {
+        let parent = row.integer("a manifest's id")?;
+        children
+            .entry(parent)
+            .or_default()
+            .push(row.parsed("a manifest's digest")?);
+    }
+    let rows = transaction.query(
+        "SELECT id, digest, media_type, artifact_type, subject, pushed_at, last_pulled_at,
+                storage_class, archived_at, activated_at,
+                CASE WHEN EXISTS (SELECT 1 FROM leases
+                                  WHERE leases.digest = manifests.digest AND expires_at > $2)
+                     THEN 1 ELSE 0 END
+         FROM manifests WHERE repository_id = $1 AND deleted_at IS NULL",
+        &[repository_id.into(), now.into()],
+    )?;
+    rows.into_iter()
+        .map(|mut row| {
+            let id = row.integer("a manifest's id")?;
+            let (tags, is_locked) = tags.remove(&id).unwrap_or_default();
+            let image = head(&mut row, tags)?;
+            Ok(ImageFacts {
+                image,
+                children: children.remove(&id).unwrap_or_default(),
+                is_leased: row.integer("whether it is leased")? != 0,
+                is_locked,
+            })
+        })
+        .collect()
+}
