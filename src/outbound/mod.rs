@@ -54,14 +54,24 @@ impl Outbound {
     /// When TLS can't be set up.
     pub fn new(allow: Vec<IpNet>) -> Result<Self, reqwest::Error> {
         let allow: Arc<[IpNet]> = allow.into();
-        let client = Client::builder()
-            .dns_resolver(Arc::new(Resolver::new(Arc::clone(&allow))))
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(TOTAL)
-            .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let builder = || {
+            Client::builder()
+                .dns_resolver(Arc::new(Resolver::new(Arc::clone(&allow))))
+                .redirect(Policy::none())
+                .no_proxy()
+                .connect_timeout(CONNECT)
+                .timeout(TOTAL)
+                .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
+        };
+        let client = match builder().build() {
+            Ok(client) => client,
+            // A small container has no authorities; most registries never ask anybody.
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(reason, "no https address outside can be trusted");
+                builder().tls_certs_only([]).build()?
+            }
+        };
         Ok(Self { client, allow })
     }
 
