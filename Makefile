@@ -24,3 +24,4 @@ lint:
 bench: tools
 	cargo build --release --workspace
 	bench/run
+	bench/lifecycle

@@ -21,10 +21,10 @@ use crate::audit;
 use crate::config::Config;
 use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
-use crate::jobs::{refresh, sweep};
+use crate::jobs::{lifecycle, refresh, sweep};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::registry::{self, Registry};
+use crate::registry::{self, Lifecycles, Registry};
 use crate::shutdown::Shutdown;
 
 /// Why the server can't start.
@@ -121,22 +121,7 @@ impl App {
         // Nothing else runs yet that this could keep waiting.
         let disk = DiskStore::open(config.data())?;
         let office = Office::open(config)?;
-        let settings = registry::Settings {
-            creation: match config.registry.create_on_push {
-                true => Creation::Allowed,
-                false => Creation::Forbidden,
-            },
-            missing_content: config.registry.missing_content.into(),
-            uploads_per_principal: config.uploads.open_per_principal,
-            upload_expiry: config.uploads.expire_after.duration(),
-        };
-        let registry = Arc::new(Registry::new(
-            office.metadata.clone(),
-            Arc::new(disk.clone()),
-            Arc::new(disk),
-            Arc::clone(&office.clock),
-            settings,
-        ));
+        let registry = Arc::new(registry(config, &office, disk));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
         let first_administrator = match config.auth.enabled {
@@ -182,6 +167,12 @@ impl App {
         let registry = Arc::clone(&self.registry);
         let every = config.uploads.sweep_every.duration();
         jobs.spawn(sweep::run(registry, every, shutdown.token()));
+        let every = config.lifecycle.run_every.duration();
+        let lifecycles =
+            Lifecycles::new(self.office.metadata.clone(), Arc::clone(&self.office.clock));
+        jobs.spawn(lifecycle::run(lifecycles, every, shutdown.token()));
+        let registry = Arc::clone(&self.registry);
+        jobs.spawn(lifecycle::record_pulls(registry, shutdown.token()));
         let every = config.auth.refresh_every.duration();
         jobs.spawn(refresh::run(
             Arc::clone(&self.authority),
@@ -228,6 +219,11 @@ impl App {
             metrics: config.metrics.enabled,
             external_url: (!external_url.is_empty()).then(|| external_url.clone()),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            ecr: http::ecr::Settings {
+                account_id: config.ecr.account_id.clone(),
+                region: config.ecr.region.clone(),
+                host: config.ecr.host.as_str().into(),
+            },
         };
         let state = http::State {
             registry: Arc::clone(&self.registry),
@@ -236,12 +232,36 @@ impl App {
             metadata: office.metadata.clone(),
             audit,
             clock: Arc::clone(&office.clock),
+            sealer: Arc::clone(&office.sealer),
             metrics: Arc::clone(&self.metrics),
             stopping,
             settings: Arc::new(settings),
         };
         (state, writer)
     }
+}
+
+fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
+    let settings = registry::Settings {
+        creation: match config.registry.create_on_push {
+            true => Creation::Allowed,
+            false => Creation::Forbidden,
+        },
+        missing_content: config.registry.missing_content.into(),
+        uploads_per_principal: config.uploads.open_per_principal,
+        upload_expiry: config.uploads.expire_after.duration(),
+        default_lifecycle_policy: match config.lifecycle.default_policy.as_str() {
+            "" => None,
+            policy => Some(policy.to_owned()),
+        },
+    };
+    Registry::new(
+        office.metadata.clone(),
+        Arc::new(disk.clone()),
+        Arc::new(disk),
+        Arc::clone(&office.clock),
+        settings,
+    )
 }
 
 async fn authority(config: &Config, office: &Office) -> Result<Authority, Error> {

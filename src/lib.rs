@@ -9,6 +9,7 @@ pub mod config;
 pub mod explanation;
 pub mod http;
 pub mod jobs;
+pub mod lifecycle;
 pub mod metrics;
 pub mod outbound;
 pub mod registry;

@@ -68,6 +68,7 @@ fn the_domain_knows_no_http() {
         "src/registry",
         &["axum", "hyper", "http::", "crate::http", "crate::app"],
     );
+    never_names("src/lifecycle", &["crate::", "tokio", "axum"]);
     never_names("storage/src", &["axum", "hyper", "http::"]);
     never_names("auth/src", &["axum", "hyper", "http::"]);
 }

@@ -5,6 +5,7 @@
 //! | `access` | who may do what: logins of real clients, tokens, revoking, TLS |
 //! | `api` | what the API does with requests that no library mends |
 //! | `clients` | what people use a registry with |
+//! | `ecr` | Amazon ECR's API, with `aws` and boto3 |
 //! | `dockerfile` | the image of Wharf itself |
 //! | `layering` | which part may know of which |
 //! | `official` | the official suite of the specification |
@@ -16,6 +17,7 @@ mod access;
 mod api;
 mod clients;
 mod dockerfile;
+mod ecr;
 mod layering;
 mod official;
 mod operation;

@@ -99,6 +99,7 @@ actions! {
     UploadLayerPart = "ecr:UploadLayerPart";
     ValidatePullThroughCacheRule = "ecr:ValidatePullThroughCacheRule";
     Administer = "wharf:Administer";
+    Lease = "wharf:Lease";
     ReadAudit = "wharf:ReadAudit";
 }
 

@@ -37,6 +37,18 @@ pub(super) enum Error {
     /// What administration was asked for was not done.
     #[error(transparent)]
     Administration(#[from] administration::Error),
+    /// The registry did not do what it was asked to.
+    #[error(transparent)]
+    Registry(crate::registry::Error),
+    /// The policy is not valid.
+    #[error(transparent)]
+    Policy(#[from] crate::lifecycle::Error),
+    /// There is nothing to run.
+    #[error("the repository has no lifecycle policy; --policy tries one")]
+    NoPolicy,
+    /// There is no such tag.
+    #[error("there is no tag {0}")]
+    NoTag(wharf_storage::oci::Tag),
     /// The question makes no sense.
     #[error(transparent)]
     Question(#[from] QuestionError),

@@ -7,6 +7,7 @@
 //! | `healthcheck` | asks a running server whether it is ready |
 //! | `user`, `robot`, `key` | who there is, and what they show |
 //! | `policy` | who may do what, and whose tokens are taken |
+//! | `lifecycle`, `tag` | what removes images, and what keeps them |
 //! | `can` | whether somebody may, and why |
 //! | `audit` | who did what |
 //!
@@ -21,11 +22,13 @@ mod error;
 mod grant;
 mod healthcheck;
 mod key;
+mod lifecycle;
 mod office;
 mod open_files;
 mod policy;
 mod robot;
 mod serve;
+mod tag;
 mod user;
 
 use std::process::ExitCode;
@@ -65,6 +68,12 @@ enum Command {
     /// Say whose tokens of other issuers are taken
     #[command(subcommand)]
     Trust(policy::TrustCommand),
+    /// Tell what lifecycle policies would do, or run them
+    #[command(subcommand)]
+    Lifecycle(lifecycle::Command),
+    /// Lock tags against lifecycle policies
+    #[command(subcommand)]
+    Tag(tag::Command),
     /// Tell whether somebody may do something, and why
     Can(can::Arguments),
     /// Show who did what
@@ -84,6 +93,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Key(command) => key::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Trust(command) => policy::run_trust(command),
+        Command::Lifecycle(command) => lifecycle::run(command),
+        Command::Tag(command) => tag::run(command),
         Command::Can(arguments) => can::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),
     };

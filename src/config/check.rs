@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, Fault, Size};
+use crate::lifecycle::Policy;
 
 /// A head with a bearer token and some cookies fits in this.
 const LEAST_HEADER_BYTES: Size = Size::new(8 << 10);
@@ -39,7 +40,12 @@ fn is_reachable_from_elsewhere(address: SocketAddr) -> bool {
 
 fn contradictions(config: &Config) -> impl Iterator<Item = Fault> {
     let Config {
-        server, auth, tls, ..
+        server,
+        auth,
+        tls,
+        ecr,
+        lifecycle,
+        ..
     } = config;
     let whole = |is_wrong: bool, message: &str| is_wrong.then(|| Fault::Whole(message.to_owned()));
     let is_url = |text: &str| {
@@ -68,6 +74,18 @@ fn contradictions(config: &Config) -> impl Iterator<Item = Fault> {
             tls.is_on() != is_set(&tls.key),
             "tls.certificate and tls.key are given together",
         ),
+        whole(
+            ecr.account_id.len() != 12 || !ecr.account_id.bytes().all(|byte| byte.is_ascii_digit()),
+            "ecr.account_id has twelve digits",
+        ),
+        whole(
+            ecr.region.is_empty() || !ecr.region.bytes().all(is_service),
+            "ecr.region reads as us-east-1 does",
+        ),
+        (!lifecycle.default_policy.is_empty())
+            .then(|| Policy::parse(&lifecycle.default_policy).err())
+            .flatten()
+            .map(|error| Fault::Whole(format!("lifecycle.default_policy: {error}"))),
         whole(
             is_set(&tls.client_ca) && !tls.is_on(),
             "tls.client_ca needs tls.certificate",
@@ -115,6 +133,7 @@ fn limits(config: &Config) -> impl Iterator<Item = Fault> {
         some_time("uploads.expire_after", uploads.expire_after),
         one("uploads.open_per_principal", uploads.open_per_principal),
         some_time("uploads.sweep_every", uploads.sweep_every),
+        some_time("lifecycle.run_every", config.lifecycle.run_every),
         some_time("auth.refresh_every", config.auth.refresh_every),
     ]
     .into_iter()

@@ -15,6 +15,8 @@
 //! | `auth` | `[auth]`: whether callers have to say who they are |
 //! | `tls` | `[tls]`: certificates |
 //! | `outbound` | `[outbound]`: requests of the server's own |
+//! | `ecr` | `[ecr]`: what the ECR API says of itself |
+//! | `lifecycle` | `[lifecycle]`: policies that remove images |
 //! | `audit` | `[audit]`: the log of who did what |
 //! | `units` | durations and sizes as texts |
 //! | `sources` | the file and the variables, merged |
@@ -24,7 +26,9 @@
 mod audit;
 mod auth;
 mod check;
+mod ecr;
 mod error;
+mod lifecycle;
 mod log;
 mod metrics;
 mod outbound;
@@ -44,7 +48,9 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::Audit;
 pub use auth::Auth;
+pub use ecr::Ecr;
 pub use error::{Error, Fault};
+pub use lifecycle::Lifecycle;
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use outbound::Outbound;
@@ -81,6 +87,10 @@ pub struct Config {
     pub outbound: Outbound,
     /// The log of who did what.
     pub audit: Audit,
+    /// What the ECR API says of itself.
+    pub ecr: Ecr,
+    /// Policies that remove images.
+    pub lifecycle: Lifecycle,
 }
 
 /// What the command line says of the configuration.

@@ -181,6 +181,8 @@ impl From<registry::Error> for Error {
                     failure.with_detail(json!({"digest": digest}))
                 })
             }
+            Domain::TagImmutable { tag, digest } => new(StatusCode::BAD_REQUEST, Code::TagInvalid)
+                .with_detail(json!({"tag": tag, "digest": digest})),
             Domain::DigestMismatch { expected, actual } => {
                 new(StatusCode::BAD_REQUEST, Code::DigestInvalid)
                     .with_detail(json!({"expected": expected, "actual": actual}))

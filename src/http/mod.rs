@@ -11,6 +11,8 @@
 //! | `caller` | who calls, and from where |
 //! | `token`, `session` | what callers show in place of a password |
 //! | [`admin`] | administration, as JSON |
+//! | `leases` | what keeps digests from being removed |
+//! | [`ecr`] | Amazon ECR's API |
 //! | `extract` | references, digests and parameters out of a request |
 //! | [`error`] | failures as the OCI error body |
 //! | [`range`], [`pagination`] | parts of blobs, pages of lists |
@@ -23,10 +25,12 @@
 pub mod access;
 pub mod admin;
 mod caller;
+pub mod ecr;
 pub mod error;
 mod exposition;
 mod extract;
 mod health;
+mod leases;
 pub mod listener;
 mod observe;
 pub mod pagination;
@@ -46,6 +50,7 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use wharf_auth::administration::Administration;
 use wharf_auth::authority::Authority;
+use wharf_auth::seal::Sealer;
 use wharf_storage::clock::Clock;
 use wharf_storage::metadata::Metadata;
 
@@ -68,6 +73,8 @@ pub struct State {
     pub audit: Audit,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// The server's key, for addresses that it signs.
+    pub sealer: Arc<Sealer>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the server drains.
@@ -100,4 +107,6 @@ pub struct Settings {
     pub external_url: Option<String>,
     /// The networks of proxies that are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What the ECR door says of itself.
+    pub ecr: ecr::Settings,
 }

@@ -11,7 +11,7 @@ use wharf_auth::action::Action;
 use super::access::{self, Need};
 use super::error::{Code, Error};
 use super::v2::{blobs, catalog, manifests, referrers, tags, uploads, version};
-use super::{State, admin, exposition, health, observe, request_id, session, token};
+use super::{State, admin, ecr, exposition, health, leases, observe, request_id, session, token};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
@@ -39,6 +39,8 @@ fn table(state: &State) -> Routes {
     let routes = operators(routes);
     let routes = tokens(routes);
     let routes = v2(routes);
+    let routes = ecr(routes);
+    let routes = held(routes);
     administration(routes)
 }
 
@@ -95,6 +97,27 @@ fn v2(routes: Routes) -> Routes {
         .put(upload, FINISH, uploads::put)
         .delete(upload, SEND, uploads::delete)
         .get("/v2/{name}/referrers/{digest}", REFERRERS, referrers::get)
+}
+
+/// Amazon ECR's API, which names its operations in a header and its callers by their signature;
+/// and the addresses of layers that it gives, which are signed themselves.
+fn ecr(routes: Routes) -> Routes {
+    routes.post("/", Need::Nothing, ecr::post).get(
+        "/layers/{digest}",
+        Need::Nothing,
+        ecr::download::get,
+    )
+}
+
+/// What keeps digests from being removed.
+fn held(routes: Routes) -> Routes {
+    const LEASE: Need = Need::Registry(Action::Lease);
+
+    let lease = "/leases/{digest}";
+    routes
+        .get(lease, LEASE, leases::get)
+        .put(lease, LEASE, leases::put)
+        .delete(lease, LEASE, leases::delete)
 }
 
 /// Administration, as JSON.

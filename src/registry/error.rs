@@ -1,6 +1,6 @@
 //! What can be wrong, in the domain's words.
 
-use wharf_storage::oci::{Digest, ManifestError, RepositoryName};
+use wharf_storage::oci::{Digest, ManifestError, RepositoryName, Tag};
 use wharf_storage::{blob, metadata};
 
 /// Why the registry did not do what it was asked to.
@@ -21,6 +21,17 @@ pub enum Error {
     /// The manifest names content that the repository doesn't have.
     #[error("the manifest names content that the repository does not have")]
     ContentMissing(Vec<Digest>),
+    /// The tag names another manifest, and stays there.
+    #[error(
+        "the image tag '{tag}' already exists and cannot be overwritten because the tag is \
+         immutable"
+    )]
+    TagImmutable {
+        /// The tag.
+        tag: Tag,
+        /// What it names.
+        digest: Digest,
+    },
     /// The bytes have another digest than was said.
     #[error("the content has digest {actual}, not {expected}")]
     DigestMismatch {
@@ -78,6 +89,7 @@ impl From<metadata::Error> for Error {
             metadata::Error::BlobUnknown(digest) => Self::BlobUnknown(digest),
             metadata::Error::ManifestUnknown(reference) => Self::ManifestUnknown(reference),
             metadata::Error::ContentMissing(digests) => Self::ContentMissing(digests),
+            metadata::Error::TagImmutable { tag, digest } => Self::TagImmutable { tag, digest },
             metadata::Error::UploadUnknown => Self::UploadUnknown,
             metadata::Error::TooManyUploads { open, limit } => Self::TooManyUploads { open, limit },
             metadata::Error::Full(_) => Self::StorageFull(Box::new(error)),

@@ -8,6 +8,9 @@
 //! | `pull` | reading blobs and manifests, and the lists |
 //! | `push` | taking a manifest |
 //! | `upload` | taking a blob: sessions, mounts |
+//! | `repository` | how repositories come to be |
+//! | `pulls` | when images were pulled |
+//! | `lifecycle` | running lifecycle policies |
 //! | `lease` | one request at a time in an upload |
 //! | `referrers` | the referrers of a manifest, of both kinds |
 //! | `delete` | taking manifests, tags and blobs out of sight |
@@ -17,10 +20,13 @@
 mod delete;
 mod error;
 mod lease;
+mod lifecycle;
 mod page;
 mod pull;
+mod pulls;
 mod push;
 mod referrers;
+mod repository;
 mod sweep;
 mod upload;
 
@@ -37,8 +43,11 @@ use wharf_storage::upload::UploadStore;
 use self::lease::Leases;
 
 pub use error::Error;
+pub use lifecycle::{Lifecycles, Ran};
 pub use page::Page;
+pub use pulls::EXCLUSIONS;
 pub use push::{ManifestTarget, PushedManifest};
+pub use repository::TEMPLATES;
 pub use sweep::Swept;
 pub use upload::{Body, BodyError, Chunk, Session, UploadStatus};
 
@@ -53,6 +62,8 @@ pub struct Settings {
     pub uploads_per_principal: u64,
     /// After how long without a byte an upload is forgotten.
     pub upload_expiry: Duration,
+    /// The lifecycle policy of new repositories, JSON.
+    pub default_lifecycle_policy: Option<String>,
 }
 
 /// Who pushes, and whether they may make a repository by it.
@@ -73,6 +84,7 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     settings: Settings,
     leases: Leases,
+    pulls: pulls::Pulls,
     tasks: TaskTracker,
 }
 
@@ -93,6 +105,7 @@ impl Registry {
             clock,
             settings,
             leases: Leases::default(),
+            pulls: pulls::Pulls::default(),
             tasks: TaskTracker::new(),
         }
     }

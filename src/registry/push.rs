@@ -1,7 +1,7 @@
 //! Taking a manifest.
 
 use bytes::Bytes;
-use wharf_storage::metadata::ManifestPush;
+use wharf_storage::metadata::{ManifestPush, MissingContent};
 use wharf_storage::oci::{Algorithm, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 use super::{Error, Pusher, Registry};
@@ -27,6 +27,8 @@ pub struct PushedManifest {
     pub digest: Digest,
     /// The manifest that it names as its subject.
     pub subject: Option<Digest>,
+    /// Whether this push changed anything: the manifest is new, or a tag names it now.
+    pub is_change: bool,
 }
 
 impl Registry {
@@ -35,13 +37,42 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::ManifestInvalid`], [`Error::DigestMismatch`], [`Error::ContentMissing`] and
-    /// [`Error::RepositoryUnknown`] where the settings say so, or when a store fails.
+    /// [`Error::RepositoryUnknown`] where the settings say so, [`Error::TagImmutable`], or when a store fails.
     pub async fn push_manifest(
         &self,
         pusher: &Pusher,
         target: ManifestTarget,
         content_type: Option<MediaType>,
         bytes: Bytes,
+    ) -> Result<PushedManifest, Error> {
+        let missing_content = self.settings.missing_content;
+        self.push(pusher, target, content_type, bytes, missing_content)
+            .await
+    }
+
+    /// The same for a manifest whose content has to be there, whatever the settings say.
+    ///
+    /// # Errors
+    ///
+    /// As [`push_manifest`](Self::push_manifest), and [`Error::ContentMissing`].
+    pub async fn push_complete_manifest(
+        &self,
+        pusher: &Pusher,
+        target: ManifestTarget,
+        content_type: Option<MediaType>,
+        bytes: Bytes,
+    ) -> Result<PushedManifest, Error> {
+        self.push(pusher, target, content_type, bytes, MissingContent::Refused)
+            .await
+    }
+
+    async fn push(
+        &self,
+        pusher: &Pusher,
+        target: ManifestTarget,
+        content_type: Option<MediaType>,
+        bytes: Bytes,
+        missing_content: MissingContent,
     ) -> Result<PushedManifest, Error> {
         let ManifestTarget {
             repository,
@@ -63,10 +94,8 @@ impl Registry {
             Reference::Digest(_) => {}
             Reference::Tag(tag) => tags.push(tag),
         }
-        let pushed = PushedManifest {
-            digest: digest.clone(),
-            subject: manifest.subject().cloned(),
-        };
+        let (pushed_digest, subject) = (digest.clone(), manifest.subject().cloned());
+        self.ensure(&repository, pusher).await?;
         let push = ManifestPush {
             repository,
             manifest,
@@ -74,11 +103,15 @@ impl Registry {
             tags,
             actor: pusher.principal.to_string(),
             creation: self.creation(pusher),
-            missing_content: self.settings.missing_content,
+            missing_content,
             now: self.clock.now(),
         };
-        self.metadata.push_manifest(push).await?;
-        Ok(pushed)
+        let pushed = self.metadata.push_manifest(push).await?;
+        Ok(PushedManifest {
+            digest: pushed_digest,
+            subject,
+            is_change: pushed.is_new || !pushed.moved_tags.is_empty(),
+        })
     }
 }
 

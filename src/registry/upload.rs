@@ -10,9 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use uuid::Uuid;
 use wharf_storage::blob;
-use wharf_storage::metadata::{
-    Blob, Creation, FinishedUpload, Metadata, NewUpload, Stored, Upload,
-};
+use wharf_storage::metadata::{Blob, FinishedUpload, Metadata, NewUpload, Stored, Upload};
 use wharf_storage::oci::{Algorithm, Digest, RepositoryName};
 use wharf_storage::upload::{Appender, Progress, UploadId};
 
@@ -74,11 +72,7 @@ impl Registry {
         pusher: &Pusher,
         algorithm: Algorithm,
     ) -> Result<Session, Error> {
-        if self.creation(pusher) == Creation::Forbidden
-            && !self.metadata.repository_exists(repository).await?
-        {
-            return Err(Error::RepositoryUnknown(repository.clone()));
-        }
+        self.ensure(repository, pusher).await?;
         let id = UploadId::new(Uuid::now_v7());
         let upload = NewUpload {
             id,
@@ -193,6 +187,10 @@ impl Registry {
         pusher: &Pusher,
     ) -> Result<Option<Blob>, Error> {
         let (creation, now) = (self.creation(pusher), self.clock.now());
+        if self.metadata.blob(source, digest).await?.is_none() {
+            return Ok(None);
+        }
+        self.ensure(target, pusher).await?;
         Ok(self
             .metadata
             .mount(source, target, digest, creation, now)

@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use uuid::Uuid;
 use wharf_storage::metadata::Blob;
-use wharf_storage::oci::Digest;
+use wharf_storage::oci::{Digest, RepositoryName};
 
 use super::{DOCKER_CONTENT_DIGEST, header_value};
 use crate::http::State as Shared;
@@ -30,13 +30,23 @@ pub(in crate::http) async fn get(
     Last(digest): Last<Digest>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let blob = state.registry.blob(&repository, &digest).await?;
+    send(&state, &repository, &digest, &headers).await
+}
+
+/// Sends a blob, all of it or parts.
+pub(in crate::http) async fn send(
+    state: &Shared,
+    repository: &RepositoryName,
+    digest: &Digest,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
+    let blob = state.registry.blob(repository, digest).await?;
     let mut answer = describe(&blob);
-    if matches_none(&headers, blob.digest.as_str()) {
+    if matches_none(headers, blob.digest.as_str()) {
         answer.remove(header::CONTENT_TYPE);
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
-    let (status, body) = match select(wanted_range(&headers, &blob), blob.size) {
+    let (status, body) = match select(wanted_range(headers, &blob), blob.size) {
         Selection::Unsatisfiable => {
             let message = format!("no byte of the blob's {} lies in the range", blob.size);
             let whole = header_value(format_args!("bytes */{}", blob.size));
@@ -65,7 +75,7 @@ pub(in crate::http) async fn get(
             answer.insert(header::CONTENT_LENGTH, multipart.length().into());
             (
                 StatusCode::PARTIAL_CONTENT,
-                Body::from_stream(logged(multipart.read(state, blob))),
+                Body::from_stream(logged(multipart.read(state.clone(), blob))),
             )
         }
     };

@@ -27,11 +27,17 @@ const MOST_TAGS: usize = 100;
 /// manifest has one type, and a client that names too few of them wants it all the same.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
-    Access { repository, .. }: Access,
+    Access {
+        repository, caller, ..
+    }: Access,
     Last(reference): Last<Reference>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let manifest = state.registry.manifest(&repository, &reference).await?;
+    let digest = &manifest.head.digest;
+    state
+        .registry
+        .pulled(&repository, digest, &caller.principal);
     let described = describe(&manifest.head);
     if matches_none(&headers, manifest.head.digest.as_str()) {
         return Ok((StatusCode::NOT_MODIFIED, described).into_response());

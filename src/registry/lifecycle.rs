@@ -1,0 +1,151 @@
+//! Running lifecycle policies.
+//!
+//! The decision was made on a picture of the repository; each removal looks again, in its own
+//! transaction, whether the image still has the tags that it had, and nobody has taken a lease on
+//! it meanwhile.
+
+use std::sync::Arc;
+
+use wharf_storage::clock::Clock;
+use wharf_storage::metadata::{ImageFacts, Metadata, StorageClass};
+use wharf_storage::oci::RepositoryName;
+
+use super::Error;
+use crate::lifecycle::{Decision, Outcome, Policy, select};
+
+/// Who removes by policy, in the history of tags.
+const ACTOR: &str = "lifecycle";
+/// How many repositories are looked at at once.
+const PAGE: u64 = 100;
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// Images that went.
+    pub expired: u64,
+    /// Images that were archived.
+    pub archived: u64,
+    /// Tags that went from images that stayed.
+    pub untagged: u64,
+}
+
+/// Who runs lifecycle policies. They need no bytes: what nothing names any more is collected later.
+#[derive(Clone, Debug)]
+pub struct Lifecycles {
+    metadata: Metadata,
+    clock: Arc<dyn Clock>,
+}
+
+impl Lifecycles {
+    /// Policies over this metadata.
+    #[must_use]
+    pub fn new(metadata: Metadata, clock: Arc<dyn Clock>) -> Self {
+        Self { metadata, clock }
+    }
+
+    /// What a policy would do to a repository; its own when none is given. Nothing when it has
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the metadata fails.
+    pub async fn preview(
+        &self,
+        name: &RepositoryName,
+        policy: Option<Policy>,
+    ) -> Result<Option<Vec<(ImageFacts, Outcome)>>, Error> {
+        let unknown = || Error::RepositoryUnknown(name.clone());
+        let record = self.metadata.repository(name).await?.ok_or_else(unknown)?;
+        let own = record.lifecycle_policy.as_deref().map(Policy::parse);
+        let policy = match (policy, own) {
+            (Some(policy), _) | (None, Some(Ok(policy))) => policy,
+            (None, Some(Err(error))) => return Err(Error::Internal(Box::new(error))),
+            (None, None) => return Ok(None),
+        };
+        let now = self.clock.now();
+        let images = self.metadata.image_facts(name, now).await?;
+        let work = move || {
+            let outcomes = select(&policy, &images, now);
+            images.into_iter().zip(outcomes).collect()
+        };
+        let decided = tokio::task::spawn_blocking(work).await;
+        decided
+            .map(Some)
+            .map_err(|error| Error::Internal(Box::new(error)))
+    }
+
+    /// Runs the policy of a repository.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the metadata fails.
+    pub async fn run(&self, name: &RepositoryName) -> Result<Ran, Error> {
+        let mut ran = Ran::default();
+        let Some(decided) = self.preview(name, None).await? else {
+            return Ok(ran);
+        };
+        let now = self.clock.now();
+        // Indexes go before their images, so that none is left without them by a crash.
+        let (first, last): (Vec<_>, Vec<_>) = decided
+            .into_iter()
+            .partition(|(facts, _)| !facts.children.is_empty());
+        for (facts, outcome) in first.into_iter().chain(last) {
+            let (digest, tags) = (&outcome.digest, &facts.image.tags);
+            match outcome.decision {
+                Decision::Keep => {}
+                Decision::Expire => {
+                    let gone = self.metadata.expire_image(name, digest, tags, ACTOR, now);
+                    ran.expired += u64::from(gone.await?);
+                }
+                Decision::Archive => {
+                    let class = StorageClass::Archive;
+                    let moved = self.metadata.set_storage_class(name, digest, class, now);
+                    ran.archived += u64::from(moved.await?);
+                }
+                Decision::Untag(tags) => {
+                    for tag in &tags {
+                        // Somebody may have been quicker.
+                        let gone = self.metadata.delete_tag(name, tag, ACTOR, now).await;
+                        ran.untagged += u64::from(gone.is_ok());
+                    }
+                }
+            }
+        }
+        self.metadata.lifecycle_evaluated(name, now).await?;
+        Ok(ran)
+    }
+
+    /// Runs the policies of all repositories. One that fails keeps none of the others from theirs.
+    ///
+    /// # Errors
+    ///
+    /// When the list of repositories can't be read.
+    pub async fn run_all(&self) -> Result<Ran, Error> {
+        let (mut total, mut after) = (Ran::default(), None::<String>);
+        loop {
+            let page = self
+                .metadata
+                .repository_records(after.as_deref(), PAGE)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(total);
+            };
+            after = Some(last.name.to_string());
+            for record in page
+                .iter()
+                .filter(|record| record.lifecycle_policy.is_some())
+            {
+                match self.run(&record.name).await {
+                    Ok(ran) => {
+                        total.expired += ran.expired;
+                        total.archived += ran.archived;
+                        total.untagged += ran.untagged;
+                    }
+                    Err(error) => {
+                        tracing::error!(repository = %record.name, %error, "a lifecycle policy failed");
+                    }
+                }
+            }
+        }
+    }
+}
