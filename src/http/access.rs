@@ -34,6 +34,8 @@ use crate::registry::{self, Pusher};
 pub enum Need {
     /// Nothing, not even who they are.
     Nothing,
+    /// An address that the registry signed, which its handler checks: who has it may.
+    Signature,
     /// That they say who they are, or could; the handler asks for the rest.
     Identity,
     /// That they say who they are; nobody in particular is sent away.
@@ -199,12 +201,12 @@ pub(super) async fn enforce(
 }
 
 async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call>, Error> {
-    if need == Need::Nothing {
+    if matches!(need, Need::Nothing | Need::Signature) {
         return Ok(None);
     }
     let repository = match need {
         Need::Repository(_) => Some(repository_name(parts, state).await?),
-        Need::Nothing | Need::Identity | Need::Login | Need::Registry(_) => None,
+        Need::Nothing | Need::Signature | Need::Identity | Need::Login | Need::Registry(_) => None,
     };
     let wanted = Wanted {
         need,
@@ -214,7 +216,7 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
     let authority = Arc::clone(&state.authority);
     let is_unknown = caller.principal == Principal::Anonymous && !authority.is_open();
     let actions: &[Action] = match &need {
-        Need::Nothing | Need::Identity => &[],
+        Need::Nothing | Need::Signature | Need::Identity => &[],
         // A token that was given to nobody in particular shows that the caller knows the way.
         Need::Login if is_unknown && caller.grants == Grants::Everything => {
             return Err(caller::challenge(state, parts, wanted, None));
@@ -265,7 +267,7 @@ fn note(state: &State, need: Need, parts: &Parts, call: &Call) -> Option<crate::
     let action = match need {
         Need::Registry(action) => action,
         Need::Repository(actions) => *actions.last()?,
-        Need::Nothing | Need::Identity | Need::Login => return None,
+        Need::Nothing | Need::Signature | Need::Identity | Need::Login => return None,
     };
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     let is_part = matches!(

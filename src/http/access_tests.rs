@@ -147,7 +147,7 @@ fn allowing(actions: &[&str]) -> String {
 
 fn actions(need: Need) -> Vec<Action> {
     match need {
-        Need::Nothing | Need::Identity | Need::Login => Vec::new(),
+        Need::Nothing | Need::Signature | Need::Identity | Need::Login => Vec::new(),
         Need::Registry(action) => vec![action],
         Need::Repository(actions) => actions.to_vec(),
     }
@@ -199,6 +199,7 @@ async fn who_is_not_known_or_not_believed_gets_nothing_that_was_declared() {
             match need {
                 // The handler itself looks at what is shown, if at all.
                 Need::Nothing => continue,
+                Need::Signature => assert_eq!(status, StatusCode::FORBIDDEN, "{path} as {who}"),
                 // A session is not for this; it is as if nothing was shown.
                 Need::Identity if !matches!(shown, Some((header::AUTHORIZATION, _))) => {
                     assert_eq!(status, StatusCode::OK, "{path}");
@@ -238,6 +239,11 @@ async fn who_is_known_gets_what_was_declared_and_nothing_without_it() {
             .await;
     }
     for declared in &table {
+        if declared.need == Need::Signature {
+            let response = server.ask(declared, basic("nothing", PASSWORD)).await;
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{declared:?}");
+            continue;
+        }
         let need = actions(declared.need);
         let place = needs
             .iter()
@@ -362,7 +368,9 @@ async fn an_open_registry_asks_nobody() {
     for declared in routes::declared(&server.state) {
         for shown in [None, basic("anyone", "anything"), bearer("a.b.c")] {
             let response = server.ask(&declared, shown).await;
-            assert!(!refuses(&response), "{declared:?}");
+            // Where nobody is asked, the signature of an address still says what it is good for.
+            let wants_signature = declared.need == Need::Signature;
+            assert_eq!(refuses(&response), wants_signature, "{declared:?}");
         }
     }
 }

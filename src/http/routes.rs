@@ -104,7 +104,7 @@ fn v2(routes: Routes) -> Routes {
 fn ecr(routes: Routes) -> Routes {
     routes.post("/", Need::Nothing, ecr::post).get(
         "/layers/{digest}",
-        Need::Nothing,
+        Need::Signature,
         ecr::download::get,
     )
 }
