@@ -67,6 +67,9 @@ pub(super) enum Error {
     /// The standard input can't be read.
     #[error("failed to read the standard input")]
     Input(#[source] io::Error),
+    /// The standard output takes no more.
+    #[error("failed to write the answer")]
+    Output(#[source] io::Error),
     /// The address to ask is none.
     #[error("{0} does not read http://HOST:PORT")]
     Url(String),

@@ -1,14 +1,16 @@
 //! `wharf lifecycle`: what a policy would do, and doing it.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use wharf_storage::metadata::ImageFacts;
 use wharf_storage::oci::{RepositoryName, Tag};
 
 use super::error::Error;
 use super::office;
 use crate::config::Flags;
-use crate::lifecycle::{Decision, Policy, Reason};
+use crate::lifecycle::{Decision, Outcome, Policy, Reason};
 use crate::registry::{Lifecycles, Ran};
 
 /// What to do.
@@ -45,13 +47,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             let lifecycles = Lifecycles::new(office.metadata.clone(), office.clock.clone());
             let decided = lifecycles.preview(&repository, policy).await;
             let decided = decided.map_err(Error::Registry)?.ok_or(Error::NoPolicy)?;
-            for (facts, outcome) in decided {
-                let tags: Vec<&str> = facts.image.tags.iter().map(Tag::as_str).collect();
-                let digest = &outcome.digest;
-                let (decision, reason) = (told(&outcome.decision), why(&outcome.reason));
-                println!("{digest}\t{}\t{decision}\t{reason}", tags.join(","));
-            }
-            Ok(())
+            print(&decided).map_err(Error::Output)
         }),
         Command::Run { repository, flags } => office::run(&flags, |office, _| async move {
             let lifecycles = Lifecycles::new(office.metadata.clone(), office.clock.clone());
@@ -74,6 +70,18 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
 fn read(path: PathBuf) -> Result<Policy, Error> {
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Data { path, source })?;
     Ok(Policy::parse(&text)?)
+}
+
+/// A line for each image, all of them in few writes.
+fn print(decided: &[(ImageFacts, Outcome)]) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for (facts, outcome) in decided {
+        let tags: Vec<&str> = facts.image.tags.iter().map(Tag::as_str).collect();
+        let digest = &outcome.digest;
+        let (decision, reason) = (told(&outcome.decision), why(&outcome.reason));
+        writeln!(out, "{digest}\t{}\t{decision}\t{reason}", tags.join(","))?;
+    }
+    out.flush()
 }
 
 fn told(decision: &Decision) -> String {

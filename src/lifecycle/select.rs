@@ -4,7 +4,7 @@
 //! is about, also those that another rule has taken already; but an image that an earlier rule is
 //! about is never touched by a later one, even where the earlier one keeps it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use wharf_storage::clock::Timestamp;
@@ -124,7 +124,7 @@ fn apply(
     };
     let mut untagged = match rule.per_tag {
         true => tags_to_remove(rule, images, &about, now),
-        false => Vec::new(),
+        false => HashMap::new(),
     };
     for place in about {
         if let Some(priority) = shielded[place] {
@@ -137,10 +137,7 @@ fn apply(
             continue;
         }
         shielded[place] = Some(rule.priority);
-        let tags: Vec<Tag> = untagged
-            .extract_if(.., |(found, _)| *found == place)
-            .map(|(_, tag)| tag)
-            .collect();
+        let tags = untagged.remove(&place).unwrap_or_default();
         let all = tags.len() == images[place].image.tags.len();
         decided[place] = Some(match (rule.action, selected.contains(&place)) {
             (Action::Expire, true) => (Decision::Expire, Reason::Rule(rule.priority)),
@@ -169,19 +166,19 @@ fn tags_to_remove(
     images: &[ImageFacts],
     newest_first: &[usize],
     now: Timestamp,
-) -> Vec<(usize, Tag)> {
+) -> HashMap<usize, Vec<Tag>> {
+    let mut removed: HashMap<usize, Vec<Tag>> = HashMap::new();
     let Tags::Tagged(patterns) = &rule.tags else {
-        return Vec::new();
+        return removed;
     };
     let mut rank = 0;
-    let mut removed = Vec::new();
     for place in newest_first {
         for tag in &images[*place].image.tags {
             if !patterns.iter().any(|pattern| pattern.matches(tag.as_str())) {
                 continue;
             }
             if selects(rule, rank, clock(rule, &images[*place]), now) {
-                removed.push((*place, tag.clone()));
+                removed.entry(*place).or_default().push(tag.clone());
             }
             rank += 1;
         }
