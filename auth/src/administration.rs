@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wharf_storage::clock::{Clock, Timestamp};
 use wharf_storage::metadata::{
-    self, AccessKeyRecord, Metadata, PolicyRecord, PrincipalChange, PrincipalRecord,
+    self, AccessKeyRecord, Change, Metadata, PolicyRecord, PrincipalChange, PrincipalRecord,
     SigningKeyRecord, TrustRecord,
 };
 
@@ -340,16 +340,21 @@ impl Administration {
     /// # Errors
     ///
     /// [`Error::Target`], [`Error::Policy`].
-    pub async fn put_policy(&self, target: &str, document: &str, by: &str) -> Result<(), Error> {
+    pub async fn put_policy(
+        &self,
+        target: &str,
+        document: &str,
+        change: Change,
+    ) -> Result<(), Error> {
         let attachment = Attachment::of(target).ok_or_else(|| Error::Target(target.into()))?;
         Document::parse(document, attachment)?;
         let policy = PolicyRecord {
             target: target.into(),
             document: document.into(),
-            updated_by: by.into(),
-            updated_at: self.clock.now(),
+            updated_by: change.actor.clone(),
+            updated_at: change.now,
         };
-        Ok(self.metadata.put_policy(policy).await?)
+        Ok(self.metadata.put_policy(policy, change).await?)
     }
 
     /// Takes a policy away.
@@ -357,8 +362,8 @@ impl Administration {
     /// # Errors
     ///
     /// [`Error::Missing`].
-    pub async fn remove_policy(&self, target: &str) -> Result<(), Error> {
-        let removed = self.metadata.remove_policy(target).await?;
+    pub async fn remove_policy(&self, target: &str, change: Change) -> Result<(), Error> {
+        let removed = self.metadata.remove_policy(target, change).await?;
         found(removed, || format!("policy of {target}"))
     }
 

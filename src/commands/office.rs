@@ -8,7 +8,7 @@ use std::time::Duration;
 use wharf_auth::administration::Administration;
 use wharf_auth::directory::{Directory, Snapshot};
 use wharf_storage::clock::Timestamp;
-use wharf_storage::metadata::AuditRecord;
+use wharf_storage::metadata::{AuditRecord, Change};
 
 use super::environment::variables;
 use super::error::Error;
@@ -19,7 +19,7 @@ use crate::config::{Config, Flags};
 const LONGEST: u64 = 1 << 20;
 
 /// Who is behind the command line, in the audit log and in policies.
-pub(super) const ACTOR: &str = "command line";
+const ACTOR: &str = "command line";
 
 /// Does the work of a command with the office that the configuration describes.
 pub(super) fn run<F, W>(flags: &Flags, work: W) -> Result<(), Error>
@@ -69,6 +69,11 @@ impl Office {
     /// When something ends that lives for so long from now.
     pub(super) fn ends(&self, lifetime: Option<Duration>) -> Option<Timestamp> {
         lifetime.map(|lifetime| self.clock.now().after(lifetime))
+    }
+
+    /// Something that the command line changes.
+    pub(super) fn change(&self) -> Change {
+        Change::new(ACTOR, self.clock.now())
     }
 
     pub(super) fn admin(&self) -> &Administration {

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::error::Error;
-use super::office::{self, ACTOR, read_stdin, shown};
+use super::office::{self, read_stdin, shown};
 use crate::config::Flags;
 
 /// What to do about policies. A target is registry, repository/NAME, user/NAME, robot/NAME,
@@ -67,7 +67,11 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Set { target, flags } => office::run(&flags, |office, _| async move {
             let document = read_stdin()?;
-            office.admin().put_policy(&target, &document, ACTOR).await?;
+            let change = office.change();
+            office
+                .admin()
+                .put_policy(&target, &document, change)
+                .await?;
             office.did("policy set", &target).await
         }),
         Command::Get { target, flags } => office::run(&flags, |office, _| async move {
@@ -88,7 +92,10 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             Ok(())
         }),
         Command::Remove { target, flags } => office::run(&flags, |office, _| async move {
-            office.admin().remove_policy(&target).await?;
+            office
+                .admin()
+                .remove_policy(&target, office.change())
+                .await?;
             office.did("policy remove", &target).await
         }),
     }

@@ -7,7 +7,7 @@ use wharf_auth::identity::Kind;
 
 use super::error::Error;
 use super::grant::Grant;
-use super::office::{self, ACTOR, shown};
+use super::office::{self, shown};
 use crate::config::Flags;
 
 /// What to do about robots.
@@ -80,7 +80,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             if let Some(document) = grant.document() {
                 office
                     .admin()
-                    .put_policy(&principal, &document, ACTOR)
+                    .put_policy(&principal, &document, office.change())
                     .await?;
             }
             println!("{principal}\nsecret: {}", robot.secret);

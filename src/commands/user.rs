@@ -6,7 +6,7 @@ use wharf_auth::random;
 
 use super::error::Error;
 use super::grant::Grant;
-use super::office::{self, ACTOR, read_stdin, shown};
+use super::office::{self, read_stdin, shown};
 use crate::config::Flags;
 
 /// What to do about users.
@@ -84,7 +84,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             if let Some(document) = grant.document() {
                 office
                     .admin()
-                    .put_policy(&user.to_string(), &document, ACTOR)
+                    .put_policy(&user.to_string(), &document, office.change())
                     .await?;
             }
             println!("{user}");

@@ -27,7 +27,7 @@ use super::caller::{self, Wanted};
 use super::error::{Code, Error};
 use super::request_id::RequestId;
 use crate::audit::Outcome;
-use crate::registry::{self, Pusher};
+use crate::registry::{self, Pusher, Requester};
 
 /// What a route asks of its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ pub enum Need {
 pub struct Call {
     /// Who calls.
     pub caller: Caller,
+    request_id: String,
     authority: Arc<Authority>,
 }
 
@@ -61,10 +62,20 @@ pub struct Access {
     pub repository: RepositoryName,
     /// Who calls.
     pub caller: Caller,
+    request_id: String,
     authority: Arc<Authority>,
 }
 
 impl Call {
+    /// The caller as one who asks for a change.
+    #[must_use]
+    pub fn requester(&self) -> Requester {
+        Requester {
+            principal: self.caller.principal.clone(),
+            request_id: self.request_id.clone(),
+        }
+    }
+
     /// Whether the caller may do `action`.
     #[must_use]
     pub fn may(&self, action: Action, repository: Option<&RepositoryName>) -> bool {
@@ -90,6 +101,15 @@ impl Call {
 }
 
 impl Access {
+    /// The caller as one who asks for a change.
+    #[must_use]
+    pub fn requester(&self) -> Requester {
+        Requester {
+            principal: self.caller.principal.clone(),
+            request_id: self.request_id.clone(),
+        }
+    }
+
     /// Whether the caller may do `action`, here or elsewhere.
     #[must_use]
     pub fn may(&self, action: Action, repository: Option<&RepositoryName>) -> bool {
@@ -129,7 +149,7 @@ impl Access {
     pub fn pusher(&self) -> Pusher {
         let may_create = self.may(Action::CreateRepository, Some(&self.repository));
         Pusher {
-            principal: self.caller.principal.clone(),
+            by: self.requester(),
             creation: match may_create {
                 true => Creation::Allowed,
                 false => Creation::Forbidden,
@@ -246,14 +266,17 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
         state.audit.record(note.ended(Outcome::Denied));
         return Err(error);
     }
+    let request_id = request_id(parts).to_owned();
     let call = Call {
         caller: caller.clone(),
+        request_id: request_id.clone(),
         authority: Arc::clone(&authority),
     };
     if let Some(repository) = repository {
         parts.extensions.insert(Access {
             repository,
             caller,
+            request_id,
             authority,
         });
     }

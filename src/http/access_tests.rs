@@ -19,6 +19,7 @@ use wharf_auth::authority::Credential;
 use wharf_auth::identity::Context;
 use wharf_auth::scope::Scope;
 use wharf_auth::token::Kind;
+use wharf_storage::metadata::Change;
 
 use super::*;
 use crate::app::App;
@@ -60,8 +61,9 @@ impl Server {
         admin.add_user(name, PASSWORD, "").await.expect("made");
         if let Some(policy) = policy {
             let target = format!("user/{name}");
+            let change = Change::new("test", self.state.clock.now());
             admin
-                .put_policy(&target, policy, "test")
+                .put_policy(&target, policy, change)
                 .await
                 .expect("a policy");
         }

@@ -1,9 +1,8 @@
 //! Taking manifests, tags and blobs out of sight. They can be restored for a time.
 
-use wharf_auth::identity::Principal;
 use wharf_storage::oci::{Digest, Reference, RepositoryName};
 
-use super::{Error, Registry};
+use super::{Error, Registry, Requester};
 
 impl Registry {
     /// Deletes a tag, or a manifest with all of its tags. It is gone for every reader at once.
@@ -13,24 +12,19 @@ impl Registry {
     /// [`Error::ManifestUnknown`].
     pub async fn delete_manifest(
         &self,
-        principal: &Principal,
+        by: &Requester,
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<(), Error> {
-        let (actor, now) = (principal.to_string(), self.clock.now());
-        match reference {
-            Reference::Tag(tag) => {
-                self.metadata
-                    .delete_tag(repository, tag, &actor, now)
-                    .await?;
-            }
+        let change = by.change(self.clock.now());
+        let deleted = match reference {
+            Reference::Tag(tag) => self.metadata.delete_tag(repository, tag, change).await,
             Reference::Digest(digest) => {
-                self.metadata
-                    .delete_manifest(repository, digest, &actor, now)
-                    .await?;
+                let deleted = self.metadata.delete_manifest(repository, digest, change);
+                deleted.await
             }
-        }
-        Ok(())
+        };
+        Ok(deleted?)
     }
 
     /// Takes a blob out of a repository; other repositories keep it.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use wharf_storage::clock::Clock;
-use wharf_storage::metadata::{ImageFacts, Metadata, StorageClass};
+use wharf_storage::metadata::{Cause, Change, ImageFacts, Metadata, StorageClass};
 use wharf_storage::oci::RepositoryName;
 
 use super::Error;
@@ -85,6 +85,7 @@ impl Lifecycles {
             return Ok(ran);
         };
         let now = self.clock.now();
+        let change = || Change::new(ACTOR, now).because(Cause::Lifecycle);
         // Indexes go before their images, so that none is left without them by a crash.
         let (first, last): (Vec<_>, Vec<_>) = decided
             .into_iter()
@@ -94,18 +95,20 @@ impl Lifecycles {
             match outcome.decision {
                 Decision::Keep => {}
                 Decision::Expire => {
-                    let gone = self.metadata.expire_image(name, digest, tags, ACTOR, now);
+                    let gone = self.metadata.expire_image(name, digest, tags, change());
                     ran.expired += u64::from(gone.await?);
                 }
                 Decision::Archive => {
                     let class = StorageClass::Archive;
-                    let moved = self.metadata.set_storage_class(name, digest, class, now);
+                    let moved = self
+                        .metadata
+                        .set_storage_class(name, digest, class, change());
                     ran.archived += u64::from(moved.await?);
                 }
                 Decision::Untag(tags) => {
                     for tag in &tags {
                         // Somebody may have been quicker.
-                        let gone = self.metadata.delete_tag(name, tag, ACTOR, now).await;
+                        let gone = self.metadata.delete_tag(name, tag, change()).await;
                         ran.untagged += u64::from(gone.is_ok());
                     }
                 }

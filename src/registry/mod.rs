@@ -36,8 +36,8 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use wharf_auth::identity::Principal;
 use wharf_storage::blob::BlobStore;
-use wharf_storage::clock::Clock;
-use wharf_storage::metadata::{Creation, Metadata, MissingContent};
+use wharf_storage::clock::{Clock, Timestamp};
+use wharf_storage::metadata::{Change, Creation, Metadata, MissingContent};
 use wharf_storage::upload::UploadStore;
 
 use self::lease::Leases;
@@ -66,11 +66,28 @@ pub struct Settings {
     pub default_lifecycle_policy: Option<String>,
 }
 
+/// Who asks for a change, and by which request.
+#[derive(Clone, Debug)]
+pub struct Requester {
+    /// Who it is.
+    pub principal: Principal,
+    /// The request's name in the log.
+    pub request_id: String,
+}
+
+impl Requester {
+    /// A change of theirs.
+    #[must_use]
+    pub fn change(&self, now: Timestamp) -> Change {
+        Change::new(self.principal.to_string(), now).of_request(&self.request_id)
+    }
+}
+
 /// Who pushes, and whether they may make a repository by it.
 #[derive(Clone, Debug)]
 pub struct Pusher {
     /// Who it is.
-    pub principal: Principal,
+    pub by: Requester,
     /// Whether a repository appears for them.
     pub creation: Creation,
 }

@@ -101,10 +101,9 @@ impl Registry {
             manifest,
             digest,
             tags,
-            actor: pusher.principal.to_string(),
+            change: pusher.by.change(self.clock.now()),
             creation: self.creation(pusher),
             missing_content,
-            now: self.clock.now(),
         };
         let pushed = self.metadata.push_manifest(push).await?;
         Ok(PushedManifest {

@@ -7,7 +7,7 @@ use wharf_storage::metadata::{
 };
 use wharf_storage::oci::RepositoryName;
 
-use super::{Error, Pusher, Registry};
+use super::{Error, Pusher, Registry, Requester};
 
 /// What creation templates are kept as, by the prefix of names that they are for.
 pub const TEMPLATES: &str = "creation-template";
@@ -28,12 +28,13 @@ impl Registry {
         &self,
         name: &RepositoryName,
         settings: RepositorySettings,
+        by: &Requester,
     ) -> Result<Option<RepositoryRecord>, Error> {
         let lifecycle = self.settings.default_lifecycle_policy.clone();
-        let now = self.clock.now();
+        let change = by.change(self.clock.now());
         Ok(self
             .metadata
-            .create_repository(name, settings, lifecycle, now)
+            .create_repository(name, settings, lifecycle, change)
             .await?)
     }
 
@@ -46,12 +47,12 @@ impl Registry {
         if self.creation(pusher) == Creation::Forbidden {
             return Err(Error::RepositoryUnknown(name.clone()));
         }
-        let now = self.clock.now();
+        let change = pusher.by.change(self.clock.now());
         let default = self.settings.default_lifecycle_policy.clone();
         let Some(template) = self.template(name).await? else {
             let settings = RepositorySettings::default();
             self.metadata
-                .create_repository(name, settings, default, now)
+                .create_repository(name, settings, default, change)
                 .await?;
             return Ok(());
         };
@@ -60,19 +61,20 @@ impl Registry {
         let settings = settings(&template);
         let created = self
             .metadata
-            .create_repository(name, settings, lifecycle, now)
+            .create_repository(name, settings, lifecycle, change)
             .await?;
         if created.is_some()
             && let Some(policy) = text("repositoryPolicy")
             && PolicyDocument::parse(policy, Attachment::Repository).is_ok()
         {
+            let change = pusher.by.change(self.clock.now());
             let policy = PolicyRecord {
                 target: format!("repository/{name}"),
                 document: policy.to_owned(),
                 updated_by: "creation template".into(),
-                updated_at: now,
+                updated_at: change.now,
             };
-            self.metadata.put_policy(policy).await?;
+            self.metadata.put_policy(policy, change).await?;
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Registry {
         let upload = NewUpload {
             id,
             repository: repository.clone(),
-            principal: pusher.principal.to_string(),
+            principal: pusher.by.principal.to_string(),
             epoch: self.uploads.epoch().to_owned(),
             progress: Progress::start(algorithm),
             limit: self.settings.uploads_per_principal,
@@ -186,14 +186,15 @@ impl Registry {
         digest: &Digest,
         pusher: &Pusher,
     ) -> Result<Option<Blob>, Error> {
-        let (creation, now) = (self.creation(pusher), self.clock.now());
+        let creation = self.creation(pusher);
+        let change = pusher.by.change(self.clock.now());
         if self.metadata.blob(source, digest).await?.is_none() {
             return Ok(None);
         }
         self.ensure(target, pusher).await?;
         Ok(self
             .metadata
-            .mount(source, target, digest, creation, now)
+            .mount(source, target, digest, creation, change)
             .await?)
     }
 
@@ -234,7 +235,7 @@ impl Registry {
         let upload = self.metadata.upload(session.id).await?;
         let is_theirs = |upload: &Upload| {
             upload.repository == session.repository
-                && upload.principal == session.pusher.principal.to_string()
+                && upload.principal == session.pusher.by.principal.to_string()
                 && upload.epoch == self.uploads.epoch()
         };
         upload.filter(is_theirs).ok_or(Error::UploadUnknown)
@@ -297,7 +298,7 @@ impl Registry {
             repository: session.repository.clone(),
             blob: blob.clone(),
             creation: self.creation(&session.pusher),
-            now: self.clock.now(),
+            change: session.pusher.by.change(self.clock.now()),
         };
         match self.metadata.finish_upload(finished).await? {
             Stored::New => {}

@@ -42,10 +42,10 @@ pub(in crate::http) async fn put(
     bytes: Body,
 ) -> Result<StatusCode, Error> {
     let document: Box<RawValue> = body(&headers, bytes).await?;
-    let by = call.caller.principal.to_string();
+    let change = call.requester().change(state.clock.now());
     state
         .administration
-        .put_policy(&target, document.get(), &by)
+        .put_policy(&target, document.get(), change)
         .await?;
     changed(&state).await;
     Ok(StatusCode::NO_CONTENT)
@@ -54,9 +54,11 @@ pub(in crate::http) async fn put(
 /// `DELETE /admin/v1/policies/{target}`.
 pub(in crate::http) async fn remove(
     State(state): State<Shared>,
+    call: Call,
     Path(target): Path<String>,
 ) -> Result<StatusCode, Error> {
-    state.administration.remove_policy(&target).await?;
+    let change = call.requester().change(state.clock.now());
+    state.administration.remove_policy(&target, change).await?;
     changed(&state).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -37,7 +37,7 @@ use wharf_auth::action::Action;
 use wharf_auth::authorizer::Answer;
 use wharf_auth::identity::{Caller, Kind, Principal};
 use wharf_auth::sigv4::{Authorization, SignedRequest};
-use wharf_storage::metadata::Creation;
+use wharf_storage::metadata::{Change, Creation};
 use wharf_storage::oci::RepositoryName;
 
 use self::error::Error;
@@ -47,7 +47,7 @@ use super::State as Shared;
 use super::access::request_id;
 use super::caller;
 use crate::audit::Outcome;
-use crate::registry::Pusher;
+use crate::registry::{Pusher, Requester};
 
 /// A layer part of 20 MiB is 28 MB of base64.
 const LONGEST_BODY: usize = 32 << 20;
@@ -61,6 +61,7 @@ struct Call {
     state: Shared,
     caller: Caller,
     region: String,
+    request_id: String,
     /// The address of this server as the caller knows it, `https://host:port`.
     base: String,
 }
@@ -101,6 +102,7 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
         state,
         caller,
         region,
+        request_id: request_id(&parts).to_owned(),
         base,
     };
     let input = Input::new(value);
@@ -294,7 +296,7 @@ impl Call {
     /// The caller as one who pushes to a repository that is there.
     fn pusher(&self) -> Pusher {
         Pusher {
-            principal: self.caller.principal.clone(),
+            by: self.requester(),
             // ECR's own calls make no repository by the way.
             creation: Creation::Forbidden,
         }
@@ -308,8 +310,17 @@ impl Call {
         self.state.clock.now()
     }
 
-    fn actor(&self) -> String {
-        self.caller.principal.to_string()
+    /// The caller as one who asks for a change.
+    fn requester(&self) -> Requester {
+        Requester {
+            principal: self.caller.principal.clone(),
+            request_id: self.request_id.clone(),
+        }
+    }
+
+    /// A change of the caller's.
+    fn change(&self) -> Change {
+        self.requester().change(self.now())
     }
 }
 

@@ -119,7 +119,7 @@ pub(in crate::http) async fn delete(
 ) -> Result<StatusCode, Error> {
     state
         .registry
-        .delete_manifest(&access.caller.principal, &access.repository, &reference)
+        .delete_manifest(&access.requester(), &access.repository, &reference)
         .await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -5,8 +5,10 @@
 
 use super::Metadata;
 use super::error::Error;
+use super::events::{Change, EventDetail, EventKind, Journal};
 use super::transaction::{Row, Transaction};
 use crate::clock::Timestamp;
+use crate::oci::RepositoryName;
 
 /// A user or a robot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +136,7 @@ impl Metadata {
     ///
     /// When the database fails.
     pub async fn add_principal(&self, principal: PrincipalRecord) -> Result<bool, Error> {
-        self.change(move |transaction| add_principal(transaction, &principal))
+        self.change_access(move |transaction| add_principal(transaction, &principal))
             .await
     }
 
@@ -148,7 +150,7 @@ impl Metadata {
         principal: PrincipalRecord,
         policy: PolicyRecord,
     ) -> Result<bool, Error> {
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             let found = transaction.query_one("SELECT name FROM principals LIMIT 1", &[])?;
             if found.is_some() {
                 return Ok(false);
@@ -172,7 +174,7 @@ impl Metadata {
         change: PrincipalChange,
     ) -> Result<bool, Error> {
         let (kind, name) = (kind.to_owned(), name.to_owned());
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             let changed = transaction.execute(
                 "UPDATE principals SET secret = COALESCE($3, secret),
                      disabled = COALESCE($4, disabled), valid_from = COALESCE($5, valid_from)
@@ -197,7 +199,7 @@ impl Metadata {
     /// When the database fails.
     pub async fn remove_principal(&self, kind: &str, name: &str) -> Result<bool, Error> {
         let (kind, name) = (kind.to_owned(), name.to_owned());
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             let principal = format!("{kind}/{name}");
             transaction.execute(
                 "DELETE FROM access_keys WHERE principal = $1",
@@ -222,7 +224,7 @@ impl Metadata {
     ///
     /// When the database fails.
     pub async fn add_access_key(&self, key: AccessKeyRecord) -> Result<(), Error> {
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             transaction.execute(
                 "INSERT INTO access_keys (id, principal, sealed_secret, created_at, expires_at)
                  VALUES ($1, $2, $3, $4, $5)",
@@ -254,9 +256,13 @@ impl Metadata {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn put_policy(&self, policy: PolicyRecord) -> Result<(), Error> {
-        self.change(move |transaction| put_policy(transaction, &policy))
-            .await
+    pub async fn put_policy(&self, policy: PolicyRecord, change: Change) -> Result<(), Error> {
+        self.commit(change, move |transaction, journal| {
+            grow(transaction)?;
+            note_policy(journal, &policy.target, false);
+            put_policy(transaction, &policy)
+        })
+        .await
     }
 
     /// Takes a policy away, and tells whether there was one.
@@ -264,9 +270,20 @@ impl Metadata {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn remove_policy(&self, target: &str) -> Result<bool, Error> {
-        self.remove("DELETE FROM policies WHERE target = $1", target)
-            .await
+    pub async fn remove_policy(&self, target: &str, change: Change) -> Result<bool, Error> {
+        let target = target.to_owned();
+        self.commit(change, move |transaction, journal| {
+            let removed = transaction.execute(
+                "DELETE FROM policies WHERE target = $1",
+                &[target.as_str().into()],
+            )?;
+            if removed > 0 {
+                grow(transaction)?;
+                note_policy(journal, &target, true);
+            }
+            Ok(removed > 0)
+        })
+        .await
     }
 
     /// Adds a trust, in the place of the one that had its name.
@@ -275,7 +292,7 @@ impl Metadata {
     ///
     /// When the database fails.
     pub async fn put_trust(&self, trust: TrustRecord) -> Result<(), Error> {
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             transaction.execute(
                 "INSERT INTO trusts (name, document, created_at) VALUES ($1, $2, $3)
                  ON CONFLICT (name) DO UPDATE SET document = EXCLUDED.document",
@@ -297,7 +314,7 @@ impl Metadata {
     /// When the database fails.
     pub async fn remove_trust(&self, name: &str) -> Result<bool, Error> {
         let name = name.to_owned();
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             let principal = format!("federated/{name}");
             transaction.execute(
                 "DELETE FROM policies WHERE target = $1",
@@ -323,7 +340,7 @@ impl Metadata {
         key: SigningKeyRecord,
         forget: Timestamp,
     ) -> Result<(), Error> {
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             transaction.execute(
                 "UPDATE signing_keys SET retired_at = $1 WHERE retired_at IS NULL",
                 &[key.created_at.into()],
@@ -343,7 +360,7 @@ impl Metadata {
     ///
     /// When the database fails.
     pub async fn add_first_signing_key(&self, key: SigningKeyRecord) -> Result<bool, Error> {
-        self.change(move |transaction| {
+        self.change_access(move |transaction| {
             let found = transaction.query_one("SELECT id FROM signing_keys LIMIT 1", &[])?;
             if found.is_some() {
                 return Ok(false);
@@ -357,25 +374,45 @@ impl Metadata {
     /// Removes the row that a statement names.
     async fn remove(&self, sql: &'static str, key: &str) -> Result<bool, Error> {
         let key = key.to_owned();
-        self.change(move |transaction| Ok(transaction.execute(sql, &[key.as_str().into()])? > 0))
-            .await
+        self.change_access(move |transaction| {
+            Ok(transaction.execute(sql, &[key.as_str().into()])? > 0)
+        })
+        .await
     }
 
     /// A transaction that changes what callers may do.
-    async fn change<T, F>(&self, mut work: F) -> Result<T, Error>
+    async fn change_access<T, F>(&self, mut work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnMut(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
     {
         self.write(move |transaction| {
-            transaction.execute(
-                "UPDATE access_revision SET revision = revision + 1 WHERE id = 1",
-                &[],
-            )?;
+            grow(transaction)?;
             work(transaction)
         })
         .await
     }
+}
+
+/// Lets every server see that something has changed.
+fn grow(transaction: &mut dyn Transaction) -> Result<(), Error> {
+    transaction.execute(
+        "UPDATE access_revision SET revision = revision + 1 WHERE id = 1",
+        &[],
+    )?;
+    Ok(())
+}
+
+/// Notes that a policy changed; the event of a repository's policy is the repository's.
+fn note_policy(journal: &mut Journal, target: &str, removed: bool) {
+    let name = target.strip_prefix("repository/");
+    let repository: Option<RepositoryName> = name.and_then(|name| name.parse().ok());
+    let detail = EventDetail {
+        target: Some(target.to_owned()),
+        removed,
+        ..EventDetail::default()
+    };
+    journal.note(EventKind::PolicyChanged, repository.as_ref(), detail);
 }
 
 fn add_principal(

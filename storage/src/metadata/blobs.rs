@@ -1,6 +1,7 @@
 //! Blobs as repositories see them: through links.
 
 use super::error::Error;
+use super::events::{Change, Journal};
 use super::repositories::{self, Creation};
 use super::transaction::{Row, Transaction};
 use super::{Metadata, removals, uploads};
@@ -31,8 +32,8 @@ pub struct FinishedUpload {
     pub blob: Blob,
     /// Whether the repository may be made.
     pub creation: Creation,
-    /// The present moment.
-    pub now: Timestamp,
+    /// Who pushed it, and when.
+    pub change: Change,
 }
 
 /// What came of the bytes of a finished upload.
@@ -70,8 +71,10 @@ impl Metadata {
     /// [`Error::UploadUnknown`] when the upload's row is gone, as after a cancel;
     /// [`Error::RepositoryUnknown`]; or when the database fails.
     pub async fn finish_upload(&self, upload: FinishedUpload) -> Result<Stored, Error> {
-        self.write(move |transaction| finish_upload(transaction, &upload))
-            .await
+        self.commit(upload.change.clone(), move |transaction, journal| {
+            finish_upload(transaction, journal, &upload)
+        })
+        .await
     }
 
     /// Links a blob that `source` has in `target` too, and gives it; nothing when `source` has no
@@ -86,14 +89,16 @@ impl Metadata {
         target: &RepositoryName,
         digest: &Digest,
         creation: Creation,
-        now: Timestamp,
+        change: Change,
     ) -> Result<Option<Blob>, Error> {
         let (source, target, digest) = (source.clone(), target.clone(), digest.clone());
-        self.write(move |transaction| {
+        self.commit(change.clone(), move |transaction, journal| {
             let Some((blob_id, blob)) = linked(transaction, &source, &digest)? else {
                 return Ok(None);
             };
-            let target = repositories::require_for_push(transaction, &target, creation, now)?;
+            let now = change.now;
+            let target =
+                repositories::require_for_push(transaction, journal, &target, creation, now)?;
             link(transaction, target, blob_id, now)?;
             Ok(Some(blob))
         })
@@ -212,6 +217,7 @@ fn link(
 
 fn finish_upload(
     transaction: &mut dyn Transaction,
+    journal: &mut Journal,
     upload: &FinishedUpload,
 ) -> Result<Stored, Error> {
     let FinishedUpload {
@@ -219,13 +225,15 @@ fn finish_upload(
         repository,
         blob,
         creation,
-        now,
+        change,
     } = upload;
+    let now = change.now;
     // A cancel that came first has discarded the bytes: recording them would make a broken blob.
     if !uploads::remove(transaction, *id)? {
         return Err(Error::UploadUnknown);
     }
-    let repository_id = repositories::require_for_push(transaction, repository, *creation, *now)?;
+    let repository_id =
+        repositories::require_for_push(transaction, journal, repository, *creation, now)?;
     transaction.execute(
         "INSERT INTO blobs (digest, size_bytes, location, created_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (digest) DO NOTHING",
@@ -233,7 +241,7 @@ fn finish_upload(
             blob.digest.as_str().into(),
             blob.size.into(),
             blob.location.as_str().into(),
-            (*now).into(),
+            now.into(),
         ],
     )?;
     let row = transaction.query_one(
@@ -243,10 +251,10 @@ fn finish_upload(
     let mut row = row.expect("the row was inserted or in the way of it");
     let blob_id = row.integer("a blob's id")?;
     let location: Location = row.parsed("a blob's location")?;
-    link(transaction, repository_id, blob_id, *now)?;
+    link(transaction, repository_id, blob_id, now)?;
     if location == blob.location {
         return Ok(Stored::New);
     }
-    removals::enqueue(transaction, &blob.location, *now)?;
+    removals::enqueue(transaction, &blob.location, now)?;
     Ok(Stored::AlreadyThere)
 }

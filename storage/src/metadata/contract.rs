@@ -15,6 +15,8 @@ use crate::upload::{Progress, UploadId};
 
 #[path = "contract_access.rs"]
 mod access;
+#[path = "contract_events.rs"]
+mod events;
 #[path = "contract_images.rs"]
 mod images;
 
@@ -38,6 +40,11 @@ pub(crate) async fn holds(metadata: &Metadata) {
     pushes_at_once_all_arrive(metadata).await;
     access::holds(metadata).await;
     images::holds(metadata).await;
+    events::holds(metadata).await;
+}
+
+fn by(actor: &str, now: Timestamp) -> Change {
+    Change::new(actor, now)
 }
 
 fn repository(name: &str) -> RepositoryName {
@@ -75,7 +82,7 @@ fn finished(upload: &NewUpload, content: &str) -> FinishedUpload {
             location: location.parse().expect("a location"),
         },
         creation: Creation::Allowed,
-        now: NOW,
+        change: by("somebody", NOW),
     }
 }
 
@@ -114,10 +121,9 @@ fn push(repository: &RepositoryName, manifest: &Manifest, tags: &[&str]) -> Mani
         manifest: manifest.clone(),
         digest: manifest.digest(Algorithm::Sha256),
         tags: tags.iter().map(|text| tag(text)).collect(),
-        actor: "somebody".into(),
+        change: by("somebody", NOW),
         creation: Creation::Allowed,
         missing_content: MissingContent::Accepted,
-        now: NOW,
     }
 }
 
@@ -279,7 +285,13 @@ async fn a_blob_is_seen_through_its_links_only(metadata: &Metadata) {
         let digest = digest.clone();
         async move {
             let mounted = metadata
-                .mount(&from, &target, &digest, Creation::Allowed, NOW)
+                .mount(
+                    &from,
+                    &target,
+                    &digest,
+                    Creation::Allowed,
+                    by("somebody", NOW),
+                )
                 .await;
             mounted.expect("a mount is answered").is_some()
         }
@@ -388,11 +400,11 @@ async fn a_tag_moves_and_goes_without_its_manifest(metadata: &Metadata) {
     );
 
     metadata
-        .delete_tag(&name, &tag("latest"), "somebody", NOW)
+        .delete_tag(&name, &tag("latest"), by("somebody", NOW))
         .await
         .expect("deleted");
     let outcome = metadata
-        .delete_tag(&name, &tag("latest"), "somebody", NOW)
+        .delete_tag(&name, &tag("latest"), by("somebody", NOW))
         .await;
     assert!(
         matches!(outcome, Err(Error::ManifestUnknown(_))),
@@ -425,11 +437,11 @@ async fn a_deleted_manifest_takes_its_tags_and_comes_back_when_pushed(metadata: 
         .expect("pushed");
     let digest = gone.digest(Algorithm::Sha256);
     metadata
-        .delete_manifest(&name, &digest, "somebody", NOW)
+        .delete_manifest(&name, &digest, by("somebody", NOW))
         .await
         .expect("deleted");
     let outcome = metadata
-        .delete_manifest(&name, &digest, "somebody", NOW)
+        .delete_manifest(&name, &digest, by("somebody", NOW))
         .await;
     assert!(
         matches!(outcome, Err(Error::ManifestUnknown(_))),
@@ -615,7 +627,7 @@ async fn referrers_are_those_of_their_subject(metadata: &Metadata) {
 
     let first = signatures.first().expect("there are two");
     metadata
-        .delete_manifest(&name, first, "somebody", NOW)
+        .delete_manifest(&name, first, by("somebody", NOW))
         .await
         .expect("deleted");
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What the metadata must do about principals, policies and the audit log, on every database.
 
-use super::{NOW, Timestamp};
+use super::{NOW, Timestamp, by};
 use crate::metadata::{
     AccessKeyRecord, AuditQuery, AuditRecord, Metadata, PolicyRecord, PrincipalChange,
     PrincipalRecord, SigningKeyRecord, TrustRecord,
@@ -79,13 +79,21 @@ async fn every_change_grows_the_revision(metadata: &Metadata) {
             0 => assert!(metadata.add_principal(user("alice")).await.expect("made")),
             1 => assert!(!metadata.add_principal(user("alice")).await.expect("asked")),
             2 => metadata.add_access_key(key.clone()).await.expect("made"),
-            3 => metadata.put_policy(policy("registry")).await.expect("put"),
+            3 => metadata
+                .put_policy(policy("registry"), by("actor", NOW))
+                .await
+                .expect("put"),
             4 => metadata.put_trust(trust.clone()).await.expect("put"),
             5 => {
                 let changed = metadata.change_principal("user", "alice", change.clone());
                 assert!(changed.await.expect("changed"));
             }
-            6 => assert!(metadata.remove_policy("registry").await.expect("removed")),
+            6 => assert!(
+                metadata
+                    .remove_policy("registry", by("actor", NOW))
+                    .await
+                    .expect("removed")
+            ),
             7 => assert!(metadata.remove_trust("github").await.expect("removed")),
             _ => assert!(!metadata.remove_access_key("WKIA2").await.expect("asked")),
         }
@@ -106,7 +114,7 @@ async fn every_change_grows_the_revision(metadata: &Metadata) {
 
 async fn a_principal_goes_with_its_keys_and_its_policy(metadata: &Metadata) {
     metadata
-        .put_policy(policy("user/alice"))
+        .put_policy(policy("user/alice"), by("actor", NOW))
         .await
         .expect("put");
     assert!(

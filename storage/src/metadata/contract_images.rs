@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::{NOW, Timestamp, image, push, repository, tag};
+use super::{NOW, Timestamp, by, image, push, repository, tag};
 use crate::metadata::{
-    Deleted, Error, ManifestPush, Metadata, Pull, Replace, RepositorySettings, StorageClass,
-    TagMutability,
+    Deleted, Error, ManifestPush, Metadata, Pull, Pulled, Replace, RepositorySettings,
+    StorageClass, TagMutability,
 };
 use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
 
@@ -34,7 +34,7 @@ async fn push_image(
 ) -> Result<Digest, Error> {
     let manifest = image(content, None, "a/type");
     let pushed = ManifestPush {
-        now,
+        change: by("somebody", now),
         ..push(name, &manifest, tags)
     };
     metadata.push_manifest(pushed).await?;
@@ -50,21 +50,28 @@ async fn a_deleted_repository_comes_back_as_a_new_one(metadata: &Metadata) {
         resource_tags: [("owner".to_owned(), "team".to_owned())].into(),
         ..RepositorySettings::default()
     };
-    let made = metadata.create_repository(&name, settings.clone(), Some("{}".into()), NOW);
+    let made =
+        metadata.create_repository(&name, settings.clone(), Some("{}".into()), by("actor", NOW));
     let made = made.await.expect("made").expect("the name was free");
     assert_eq!(
         (&made.settings, made.lifecycle_policy.as_deref()),
         (&settings, Some("{}"))
     );
-    let again = metadata.create_repository(&name, settings, None, NOW).await;
+    let again = metadata
+        .create_repository(&name, settings, None, by("actor", NOW))
+        .await;
     assert_eq!(again.expect("asked"), None);
     push_image(metadata, &name, "content", &["v1"], NOW)
         .await
         .expect("pushed");
 
-    let kept = metadata.delete_repository(&name, false, "actor", NOW).await;
+    let kept = metadata
+        .delete_repository(&name, false, by("actor", NOW))
+        .await;
     assert_eq!(kept.expect("asked"), Deleted::NotEmpty);
-    let gone = metadata.delete_repository(&name, true, "actor", NOW).await;
+    let gone = metadata
+        .delete_repository(&name, true, by("actor", NOW))
+        .await;
     assert!(matches!(gone.expect("deleted"), Deleted::Gone(_)));
     assert_eq!(metadata.repository(&name).await.expect("asked"), None);
     assert!(matches!(
@@ -122,7 +129,8 @@ async fn an_archived_image_is_not_pulled_until_it_is_pushed_again(metadata: &Met
             .await;
         found.expect("asked").is_some()
     };
-    let archive = metadata.set_storage_class(&name, &digest, StorageClass::Archive, later(1));
+    let archive =
+        metadata.set_storage_class(&name, &digest, StorageClass::Archive, by("actor", later(1)));
     assert!(archive.await.expect("archived"));
     assert!(!pulled().await);
     let image = metadata
@@ -156,7 +164,7 @@ async fn what_is_leased_locked_or_moved_is_not_expired(metadata: &Metadata) {
         let (name, own) = (name.clone(), own.clone());
         async move {
             metadata
-                .expire_image(&name, &own, &tags, "lifecycle", now)
+                .expire_image(&name, &own, &tags, by("lifecycle", now))
                 .await
                 .expect("asked")
         }
@@ -216,8 +224,16 @@ async fn pulls_are_recorded_forwards(metadata: &Metadata) {
         digest: digest.clone(),
     };
     for (seconds, want) in [(5, 5), (3, 5), (9, 9)] {
-        let pulls = vec![(pull.clone(), later(seconds))];
-        metadata.record_pulls(pulls).await.expect("recorded");
+        let pulled = Pulled {
+            at: later(seconds),
+            by: "user/puller".into(),
+            count: seconds,
+        };
+        let pulls = vec![(pull.clone(), pulled)];
+        metadata
+            .record_pulls(pulls, by("registry", NOW))
+            .await
+            .expect("recorded");
         let image = metadata
             .image(&name, &digest)
             .await

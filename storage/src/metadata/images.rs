@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::error::Error;
+use super::events::{Change, EventDetail, EventKind};
 use super::repositories;
 use super::transaction::{Row, Transaction};
-use super::{Metadata, tags};
+use super::{Metadata, manifests};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
 
@@ -60,13 +61,24 @@ pub struct ImageFacts {
     pub is_locked: bool,
 }
 
-/// A pull.
+/// What is pulled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pull {
     /// Where.
     pub repository: RepositoryName,
     /// What.
     pub digest: Digest,
+}
+
+/// How something was pulled lately.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// When last.
+    pub at: Timestamp,
+    /// By whom last.
+    pub by: String,
+    /// How often.
+    pub count: u64,
 }
 
 impl Metadata {
@@ -206,25 +218,50 @@ impl Metadata {
         repository: &RepositoryName,
         digest: &Digest,
         class: StorageClass,
-        now: Timestamp,
+        change: Change,
     ) -> Result<bool, Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        self.write(move |transaction| {
+        self.commit(change.clone(), move |transaction, journal| {
             let repository_id = repositories::require(transaction, &repository)?;
+            let row = transaction.query_one(
+                "SELECT storage_class, media_type, artifact_type FROM manifests
+                 WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL",
+                &[repository_id.into(), digest.as_str().into()],
+            )?;
+            let Some(mut row) = row else {
+                return Ok(false);
+            };
+            let (word, kind) = match class {
+                StorageClass::Standard => ("STANDARD", EventKind::ImageRestored),
+                StorageClass::Archive => ("ARCHIVE", EventKind::ImageArchived),
+            };
+            if row.text("storage_class")? == word {
+                return Ok(true);
+            }
+            let detail = EventDetail {
+                digest: Some(digest.clone()),
+                media_type: Some(row.parsed("a manifest's type")?),
+                artifact_type: row.optional_text("an artifact's type")?,
+                ..EventDetail::default()
+            };
             let sql = match class {
                 StorageClass::Standard => {
-                    "UPDATE manifests SET activated_at = CASE WHEN storage_class = 'ARCHIVE'
-                         THEN $3 ELSE activated_at END, storage_class = 'STANDARD'
-                     WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL"
+                    "UPDATE manifests SET activated_at = $3, storage_class = 'STANDARD'
+                     WHERE repository_id = $1 AND digest = $2"
                 }
                 StorageClass::Archive => {
-                    "UPDATE manifests SET archived_at = CASE WHEN storage_class = 'STANDARD'
-                         THEN $3 ELSE archived_at END, storage_class = 'ARCHIVE'
-                     WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL"
+                    "UPDATE manifests SET archived_at = $3, storage_class = 'ARCHIVE'
+                     WHERE repository_id = $1 AND digest = $2"
                 }
             };
-            let values = [repository_id.into(), digest.as_str().into(), now.into()];
-            Ok(transaction.execute(sql, &values)? > 0)
+            let values = [
+                repository_id.into(),
+                digest.as_str().into(),
+                change.now.into(),
+            ];
+            transaction.execute(sql, &values)?;
+            journal.note(kind, Some(&repository), detail);
+            Ok(true)
         })
         .await
     }
@@ -240,12 +277,11 @@ impl Metadata {
         repository: &RepositoryName,
         digest: &Digest,
         tags: &[Tag],
-        actor: &str,
-        now: Timestamp,
+        change: Change,
     ) -> Result<bool, Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        let (expected, actor) = (tags.to_vec(), actor.to_owned());
-        self.write(move |transaction| {
+        let expected = tags.to_vec();
+        self.commit(change.clone(), move |transaction, journal| {
             let repository_id = repositories::require(transaction, &repository)?;
             let row = transaction.query_one(
                 "SELECT id FROM manifests
@@ -255,7 +291,11 @@ impl Metadata {
                    AND NOT EXISTS (SELECT 1 FROM tags
                                    WHERE tags.manifest_id = manifests.id
                                      AND locked_at IS NOT NULL)",
-                &[repository_id.into(), digest.as_str().into(), now.into()],
+                &[
+                    repository_id.into(),
+                    digest.as_str().into(),
+                    change.now.into(),
+                ],
             )?;
             let Some(mut row) = row else {
                 return Ok(false);
@@ -270,24 +310,24 @@ impl Metadata {
             if present != expected {
                 return Ok(false);
             }
-            transaction.execute(
-                "UPDATE manifests SET deleted_at = $2 WHERE id = $1",
-                &[id.into(), now.into()],
-            )?;
-            tags::remove_all_of(transaction, id, &digest, &actor, now)?;
+            manifests::remove(transaction, journal, &repository, id, &change)?;
             Ok(true)
         })
         .await
     }
 
-    /// Records pulls. One that is known to be later stays.
+    /// Records pulls. A time that is known to be later stays.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn record_pulls(&self, pulls: Vec<(Pull, Timestamp)>) -> Result<(), Error> {
-        self.write(move |transaction| {
-            for (pull, at) in &pulls {
+    pub async fn record_pulls(
+        &self,
+        pulls: Vec<(Pull, Pulled)>,
+        change: Change,
+    ) -> Result<(), Error> {
+        self.commit(change, move |transaction, journal| {
+            for (pull, Pulled { at, by, count }) in &pulls {
                 transaction.execute(
                     "UPDATE manifests SET last_pulled_at = $3
                      WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
@@ -298,6 +338,12 @@ impl Metadata {
                         (*at).into(),
                     ],
                 )?;
+                let detail = EventDetail {
+                    digest: Some(pull.digest.clone()),
+                    count: Some(*count),
+                    ..EventDetail::default()
+                };
+                journal.note_pull(&pull.repository, detail, by, *at);
             }
             Ok(())
         })

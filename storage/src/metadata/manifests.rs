@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::error::Error;
+use super::events::{Change, EventDetail, EventKind, Journal};
 use super::repositories::{self, Creation};
 use super::settings::{self, RepositorySettings};
 use super::transaction::{Row, Transaction, Value};
 use super::{Metadata, tags};
-use crate::clock::Timestamp;
 use crate::oci::{ContentKind, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 /// Whether a manifest may name content that its repository doesn't have.
@@ -32,14 +32,12 @@ pub struct ManifestPush {
     pub digest: Digest,
     /// The tags that shall name it.
     pub tags: Vec<Tag>,
-    /// Who pushes it.
-    pub actor: String,
+    /// Who pushes it, and when.
+    pub change: Change,
     /// Whether the repository may be made.
     pub creation: Creation,
     /// Whether it may name what is not there.
     pub missing_content: MissingContent,
-    /// The present moment.
-    pub now: Timestamp,
 }
 
 /// What a push changed.
@@ -106,8 +104,10 @@ impl Metadata {
     ///
     /// [`Error::RepositoryUnknown`], [`Error::ContentMissing`], [`Error::TagImmutable`], or when the database fails.
     pub async fn push_manifest(&self, push: ManifestPush) -> Result<Pushed, Error> {
-        self.write(move |transaction| push_manifest(transaction, &push))
-            .await
+        self.commit(push.change.clone(), move |transaction, journal| {
+            push_manifest(transaction, journal, &push)
+        })
+        .await
     }
 
     /// What is told of a manifest.
@@ -168,28 +168,21 @@ impl Metadata {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        actor: &str,
-        now: Timestamp,
+        change: Change,
     ) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
-        let actor = actor.to_owned();
-        self.write(move |transaction| {
+        self.commit(change.clone(), move |transaction, journal| {
             let row = transaction.query_one(
-                "UPDATE manifests SET deleted_at = $3
+                "SELECT id FROM manifests
                  WHERE repository_id = (SELECT id FROM repositories WHERE name = $1)
-                   AND digest = $2 AND deleted_at IS NULL
-                 RETURNING id",
-                &[
-                    repository.as_str().into(),
-                    digest.as_str().into(),
-                    now.into(),
-                ],
+                   AND digest = $2 AND deleted_at IS NULL",
+                &[repository.as_str().into(), digest.as_str().into()],
             )?;
             let Some(mut row) = row else {
                 return Err(Error::ManifestUnknown(digest.to_string()));
             };
-            let manifest_id = row.integer("a manifest's id")?;
-            tags::remove_all_of(transaction, manifest_id, &digest, &actor, now)
+            let id = row.integer("a manifest's id")?;
+            remove(transaction, journal, &repository, id, &change)
         })
         .await
     }
@@ -216,9 +209,49 @@ fn read_head(row: &mut Row) -> Result<ManifestHead, Error> {
     })
 }
 
-fn push_manifest(transaction: &mut dyn Transaction, push: &ManifestPush) -> Result<Pushed, Error> {
-    let repository_id =
-        repositories::require_for_push(transaction, &push.repository, push.creation, push.now)?;
+/// Takes a manifest out of sight, with its tags, and notes that.
+pub(super) fn remove(
+    transaction: &mut dyn Transaction,
+    journal: &mut Journal,
+    repository: &RepositoryName,
+    manifest_id: i64,
+    change: &Change,
+) -> Result<(), Error> {
+    let row = transaction.query_one(
+        "UPDATE manifests SET deleted_at = $2 WHERE id = $1
+         RETURNING digest, media_type, artifact_type, subject",
+        &[manifest_id.into(), change.now.into()],
+    )?;
+    let mut row = row.ok_or_else(|| Error::corrupt("a manifest", manifest_id))?;
+    let digest: Digest = row.parsed("a manifest's digest")?;
+    let media_type = row.parsed("a manifest's type")?;
+    let artifact_type = row.optional_text("an artifact's type")?;
+    let subject = row.optional_text("a subject")?;
+    let tags = tags::remove_all_of(transaction, manifest_id, &digest, change)?;
+    let detail = EventDetail {
+        digest: Some(digest),
+        tags,
+        media_type: Some(media_type),
+        artifact_type,
+        subject: subject.and_then(|text| text.parse().ok()),
+        ..EventDetail::default()
+    };
+    journal.note(EventKind::ImageDeleted, Some(repository), detail);
+    Ok(())
+}
+
+fn push_manifest(
+    transaction: &mut dyn Transaction,
+    journal: &mut Journal,
+    push: &ManifestPush,
+) -> Result<Pushed, Error> {
+    let repository_id = repositories::require_for_push(
+        transaction,
+        journal,
+        &push.repository,
+        push.creation,
+        push.change.now,
+    )?;
     if push.missing_content == MissingContent::Refused {
         let missing = missing_content(transaction, repository_id, &push.manifest)?;
         if !missing.is_empty() {
@@ -230,7 +263,7 @@ fn push_manifest(transaction: &mut dyn Transaction, push: &ManifestPush) -> Resu
         true => RepositorySettings::default(),
         false => settings::of(transaction, repository_id)?,
     };
-    let mut moved_tags = Vec::new();
+    let mut moves = Vec::new();
     for tag in &push.tags {
         let moved = tags::set(
             transaction,
@@ -239,16 +272,47 @@ fn push_manifest(transaction: &mut dyn Transaction, push: &ManifestPush) -> Resu
                 tag,
                 manifest_id,
                 digest: &push.digest,
-                actor: &push.actor,
-                now: push.now,
+                change: &push.change,
                 is_immutable: settings.is_immutable(tag),
             },
         )?;
-        if moved {
-            moved_tags.push(tag.clone());
+        if let tags::Moved::From(previous) = moved {
+            moves.push((tag.clone(), previous));
         }
     }
-    Ok(Pushed { moved_tags, is_new })
+    note(journal, push, is_new, &moves);
+    Ok(Pushed {
+        moved_tags: moves.into_iter().map(|(tag, _)| tag).collect(),
+        is_new,
+    })
+}
+
+/// Notes a push: once for each tag that it moved, and once where it moved none and is new.
+fn note(journal: &mut Journal, push: &ManifestPush, is_new: bool, moves: &[(Tag, Option<Digest>)]) {
+    let manifest = &push.manifest;
+    let kind = match () {
+        () if manifest.subject().is_some() => EventKind::ReferrerPushed,
+        () if manifest.is_artifact() => EventKind::ArtifactPushed,
+        () => EventKind::ImagePushed,
+    };
+    let detail = |tags: Vec<Tag>, previous: Option<Digest>| EventDetail {
+        digest: Some(push.digest.clone()),
+        tags,
+        previous,
+        media_type: Some(manifest.media_type().clone()),
+        artifact_type: manifest.artifact_type().map(ToOwned::to_owned),
+        subject: manifest.subject().cloned(),
+        size: Some(manifest.bytes().len() as u64),
+        ..EventDetail::default()
+    };
+    let repository = Some(&push.repository);
+    if moves.is_empty() && is_new {
+        journal.note(kind, repository, detail(Vec::new(), None));
+    }
+    for (tag, previous) in moves {
+        let detail = detail(vec![tag.clone()], previous.clone());
+        journal.note(kind, repository, detail);
+    }
 }
 
 fn insert(
@@ -263,6 +327,11 @@ fn insert(
             Some(serde_json::to_string(annotations).expect("a map of texts has a JSON form"))
         }
     };
+    let was_there = transaction.query_one(
+        "SELECT id FROM manifests
+         WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL",
+        &[repository_id.into(), push.digest.as_str().into()],
+    )?;
     // What is pushed again keeps the time of its first push, unless it had been deleted.
     let row = transaction.query_one(
         "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject,
@@ -276,7 +345,7 @@ fn insert(
                                  THEN excluded.pushed_at ELSE manifests.activated_at END,
              storage_class = 'STANDARD',
              deleted_at = NULL
-         RETURNING id, pushed_at",
+         RETURNING id",
         &[
             repository_id.into(),
             push.digest.as_str().into(),
@@ -285,13 +354,12 @@ fn insert(
             manifest.subject().map(Digest::as_str).into(),
             annotations.as_deref().into(),
             (manifest.bytes().len() as u64).into(),
-            push.now.into(),
+            push.change.now.into(),
             Value::Bytes(manifest.bytes()),
         ],
     )?;
     let mut row = row.expect("an insert that updates on conflict returns its row");
     let manifest_id = row.integer("a manifest's id")?;
-    let is_new = row.time("pushed_at")? == push.now;
     for reference in manifest.references() {
         transaction.execute(
             "INSERT INTO manifest_references (manifest_id, digest, kind) VALUES ($1, $2, $3)
@@ -303,7 +371,7 @@ fn insert(
             ],
         )?;
     }
-    Ok((manifest_id, is_new))
+    Ok((manifest_id, was_there.is_none()))
 }
 
 /// What of the manifest's content the repository doesn't have, each digest once.

@@ -18,6 +18,8 @@
 //! | `settings` | what a repository is besides its images |
 //! | `images` | lists of images, their times, leases |
 //! | `documents` | settings of the registry |
+//! | `events` | what happened, as a log that is written with what it tells |
+//! | `endpoints` | who is told of events, and how far that has come |
 //! | `access` | principals, keys, policies and trusts, as they are kept |
 //! | `audit` | who did what |
 //! | `transaction` | the face of a database that methods are written against |
@@ -31,7 +33,9 @@ mod audit;
 mod blobs;
 mod database;
 mod documents;
+mod endpoints;
 mod error;
+mod events;
 mod images;
 mod manifests;
 mod referrers;
@@ -45,6 +49,8 @@ mod uploads;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 pub use access::{
     AccessKeyRecord, AccessRecords, PolicyRecord, PrincipalChange, PrincipalRecord,
     SigningKeyRecord, TrustRecord,
@@ -53,8 +59,13 @@ pub use audit::{AuditEntry, AuditQuery, AuditRecord};
 pub use blobs::{Blob, FinishedUpload, Stored};
 pub use database::{Database, Job};
 pub use documents::{Document, Replace};
+pub use endpoints::{
+    DeadLetter, DeliveryRecord, EndpointChange, EndpointProgress, EndpointRecord, NewEndpoint,
+    Resent,
+};
 pub use error::Error;
-pub use images::{Image, ImageFacts, Pull, StorageClass};
+pub use events::{Cause, Change, Event, EventDetail, EventKind, Events, Stream, StreamError};
+pub use images::{Image, ImageFacts, Pull, Pulled, StorageClass};
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
 pub use settings::{
@@ -67,13 +78,18 @@ pub use uploads::{NewUpload, Upload};
 #[derive(Clone, Debug)]
 pub struct Metadata {
     database: Arc<dyn Database>,
+    /// Touched when events were written.
+    written: watch::Sender<()>,
 }
 
 impl Metadata {
     /// The metadata that lies in `database`.
     #[must_use]
     pub fn new(database: Arc<dyn Database>) -> Self {
-        Self { database }
+        Self {
+            database,
+            written: watch::Sender::new(()),
+        }
     }
 
     /// Looks whether the database answers.

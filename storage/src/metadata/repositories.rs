@@ -2,6 +2,7 @@
 
 use super::Metadata;
 use super::error::Error;
+use super::events::{EventDetail, EventKind, Journal};
 use super::transaction::Transaction;
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
@@ -76,6 +77,7 @@ pub(super) fn require(
 /// The row of a repository that a push goes to.
 pub(super) fn require_for_push(
     transaction: &mut dyn Transaction,
+    journal: &mut Journal,
     name: &RepositoryName,
     creation: Creation,
     now: Timestamp,
@@ -86,7 +88,7 @@ pub(super) fn require_for_push(
     if creation == Creation::Forbidden {
         return Err(Error::RepositoryUnknown(name.clone()));
     }
-    create(transaction, name, now)?;
+    create(transaction, journal, name, now)?;
     require(transaction, name)
 }
 
@@ -94,6 +96,7 @@ pub(super) fn require_for_push(
 /// of what had been chosen for it.
 pub(super) fn create(
     transaction: &mut dyn Transaction,
+    journal: &mut Journal,
     name: &RepositoryName,
     now: Timestamp,
 ) -> Result<(), Error> {
@@ -107,5 +110,10 @@ pub(super) fn create(
              lifecycle_evaluated_at = NULL",
         &[name.as_str().into(), now.into()],
     )?;
+    journal.note(
+        EventKind::RepositoryCreated,
+        Some(name),
+        EventDetail::default(),
+    );
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::Metadata;
 use super::error::Error;
+use super::events::{Change, EventDetail, EventKind};
 use super::repositories;
 use super::transaction::{Row, Transaction};
 use crate::clock::Timestamp;
@@ -177,14 +178,14 @@ impl Metadata {
         name: &RepositoryName,
         settings: RepositorySettings,
         lifecycle_policy: Option<String>,
-        now: Timestamp,
+        change: Change,
     ) -> Result<Option<RepositoryRecord>, Error> {
         let name = name.clone();
-        self.write(move |transaction| {
+        self.commit(change.clone(), move |transaction, journal| {
             if repositories::find(transaction, &name)?.is_some() {
                 return Ok(None);
             }
-            repositories::create(transaction, &name, now)?;
+            repositories::create(transaction, journal, &name, change.now)?;
             store(transaction, &name, &settings)?;
             store_lifecycle(transaction, &name, lifecycle_policy.as_deref())?;
             one(transaction, &name)
@@ -222,12 +223,18 @@ impl Metadata {
         &self,
         name: &RepositoryName,
         policy: Option<String>,
+        change: Change,
     ) -> Result<RepositoryRecord, Error> {
         let name = name.clone();
-        self.write(move |transaction| {
+        self.commit(change, move |transaction, journal| {
             let unknown = || Error::RepositoryUnknown(name.clone());
             let record = one(transaction, &name)?.ok_or_else(unknown)?;
             store_lifecycle(transaction, &name, policy.as_deref())?;
+            let detail = EventDetail {
+                removed: policy.is_none(),
+                ..EventDetail::default()
+            };
+            journal.note(EventKind::LifecyclePolicyChanged, Some(&name), detail);
             Ok(record)
         })
         .await
@@ -264,11 +271,11 @@ impl Metadata {
         &self,
         name: &RepositoryName,
         force: bool,
-        actor: &str,
-        now: Timestamp,
+        change: Change,
     ) -> Result<Deleted, Error> {
-        let (name, actor) = (name.clone(), actor.to_owned());
-        self.write(move |transaction| {
+        let name = name.clone();
+        let Change { actor, now, .. } = change.clone();
+        self.commit(change, move |transaction, journal| {
             let unknown = || Error::RepositoryUnknown(name.clone());
             let record = one(transaction, &name)?.ok_or_else(unknown)?;
             let id = repositories::require(transaction, &name)?;
@@ -314,6 +321,11 @@ impl Metadata {
             ] {
                 transaction.execute(sql, values)?;
             }
+            journal.note(
+                EventKind::RepositoryDeleted,
+                Some(&name),
+                EventDetail::default(),
+            );
             Ok(Deleted::Gone(record))
         })
         .await

@@ -2,9 +2,9 @@
 
 use super::Metadata;
 use super::error::Error;
+use super::events::{Change, EventDetail, EventKind};
 use super::repositories;
 use super::transaction::Transaction;
-use crate::clock::Timestamp;
 use crate::oci::{Digest, RepositoryName, Tag};
 
 impl Metadata {
@@ -44,11 +44,10 @@ impl Metadata {
         &self,
         repository: &RepositoryName,
         tag: &Tag,
-        actor: &str,
-        now: Timestamp,
+        change: Change,
     ) -> Result<(), Error> {
-        let (repository, tag, actor) = (repository.clone(), tag.clone(), actor.to_owned());
-        self.write(move |transaction| {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        self.commit(change.clone(), move |transaction, journal| {
             let row = transaction.query_one(
                 "SELECT tags.repository_id, manifests.digest FROM tags
                  JOIN repositories ON repositories.id = tags.repository_id
@@ -72,10 +71,16 @@ impl Metadata {
                     repository_id.into(),
                     tag.as_str().into(),
                     previous.as_str().into(),
-                    actor.as_str().into(),
-                    now.into(),
+                    change.actor.as_str().into(),
+                    change.now.into(),
                 ],
             )?;
+            let detail = EventDetail {
+                tags: vec![tag.clone()],
+                previous: Some(previous),
+                ..EventDetail::default()
+            };
+            journal.note(EventKind::TagDeleted, Some(&repository), detail);
             Ok(())
         })
         .await
@@ -88,24 +93,30 @@ pub(super) struct Assignment<'a> {
     pub(super) tag: &'a Tag,
     pub(super) manifest_id: i64,
     pub(super) digest: &'a Digest,
-    pub(super) actor: &'a str,
-    pub(super) now: Timestamp,
+    pub(super) change: &'a Change,
     /// Whether it stays where it is, if it is set.
     pub(super) is_immutable: bool,
 }
 
-/// Points a tag at a manifest, and tells whether it named another one, or none, before.
+/// What became of a tag that was to be set.
+pub(super) enum Moved {
+    /// It named the manifest already.
+    Not,
+    /// It names the manifest now, and named this one, or none, before.
+    From(Option<Digest>),
+}
+
+/// Points a tag at a manifest.
 pub(super) fn set(
     transaction: &mut dyn Transaction,
     assignment: &Assignment<'_>,
-) -> Result<bool, Error> {
+) -> Result<Moved, Error> {
     let Assignment {
         repository_id,
         tag,
         manifest_id,
         digest,
-        actor,
-        now,
+        change,
         is_immutable,
     } = *assignment;
     let row = transaction.query_one(
@@ -118,7 +129,7 @@ pub(super) fn set(
         .map(|mut row| row.parsed("a manifest's digest"))
         .transpose()?;
     if previous.as_ref() == Some(digest) {
-        return Ok(false);
+        return Ok(Moved::Not);
     }
     if is_immutable && let Some(digest) = previous {
         let tag = tag.clone();
@@ -132,7 +143,7 @@ pub(super) fn set(
             repository_id.into(),
             tag.as_str().into(),
             manifest_id.into(),
-            now.into(),
+            change.now.into(),
         ],
     )?;
     transaction.execute(
@@ -143,34 +154,36 @@ pub(super) fn set(
             tag.as_str().into(),
             previous.as_ref().map(Digest::as_str).into(),
             digest.as_str().into(),
-            actor.into(),
-            now.into(),
+            change.actor.as_str().into(),
+            change.now.into(),
         ],
     )?;
-    Ok(true)
+    Ok(Moved::From(previous))
 }
 
-/// Takes away every tag that names a manifest.
+/// Takes away every tag that names a manifest, and gives them.
 pub(super) fn remove_all_of(
     transaction: &mut dyn Transaction,
     manifest_id: i64,
     digest: &Digest,
-    actor: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
+    change: &Change,
+) -> Result<Vec<Tag>, Error> {
     transaction.execute(
         "INSERT INTO tag_history (repository_id, tag, previous, actor, changed_at)
          SELECT repository_id, name, $2, $3, $4 FROM tags WHERE manifest_id = $1",
         &[
             manifest_id.into(),
             digest.as_str().into(),
-            actor.into(),
-            now.into(),
+            change.actor.as_str().into(),
+            change.now.into(),
         ],
     )?;
-    transaction.execute(
-        "DELETE FROM tags WHERE manifest_id = $1",
+    let rows = transaction.query(
+        "DELETE FROM tags WHERE manifest_id = $1 RETURNING name",
         &[manifest_id.into()],
     )?;
-    Ok(())
+    let tags = rows.into_iter().map(|mut row| row.parsed("a tag"));
+    let mut tags: Vec<Tag> = tags.collect::<Result<_, _>>()?;
+    tags.sort_unstable();
+    Ok(tags)
 }

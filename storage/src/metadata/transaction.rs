@@ -158,6 +158,19 @@ impl Row {
         text.parse().map_err(|_| Error::corrupt(name, text))
     }
 
+    /// The next column, bytes or nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither.
+    pub fn optional_bytes(&mut self, name: &'static str) -> Result<Option<Vec<u8>>, Error> {
+        match self.columns.next() {
+            Some(Column::Bytes(bytes)) => Ok(Some(bytes)),
+            Some(Column::Null) => Ok(None),
+            other => Err(Error::corrupt(name, format_args!("{other:?}"))),
+        }
+    }
+
     /// The next column, bytes.
     ///
     /// # Errors

@@ -188,6 +188,13 @@ impl Manifest {
         self.artifact_type.as_deref()
     }
 
+    /// Whether it is something else than a container image or a list of them.
+    #[must_use]
+    pub fn is_artifact(&self) -> bool {
+        let kind = self.artifact_type();
+        kind.is_some_and(|kind| !MediaType::IMAGE_CONFIGS.contains(&kind))
+    }
+
     /// The manifest that this one refers to as its subject.
     #[must_use]
     pub fn subject(&self) -> Option<&Digest> {

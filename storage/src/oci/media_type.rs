@@ -30,6 +30,11 @@ impl MediaType {
     /// A Docker manifest list.
     pub const DOCKER_LIST: &'static str =
         "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// The configurations of container images, OCI's and Docker's.
+    pub const IMAGE_CONFIGS: [&'static str; 2] = [
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.container.image.v1+json",
+    ];
 
     /// The type as text.
     #[must_use]

@@ -202,15 +202,13 @@ async fn delete_one(
         Err(failure) => return Ok(Err(Refused::Failure(failure))),
     };
     let registry = &call.state.registry;
-    let principal = &call.caller.principal;
+    let by = &call.requester();
     // By its tag an image only loses that tag, unless it is the last one.
     if let (Some(tag), None) = (id.tag(), &id.digest)
         && image.tags.len() > 1
     {
         let reference = Reference::Tag(tag.clone());
-        registry
-            .delete_manifest(principal, repository, &reference)
-            .await?;
+        registry.delete_manifest(by, repository, &reference).await?;
         return Ok(Ok(vec![
             json!({"imageDigest": image.digest, "imageTag": tag}),
         ]));
@@ -223,9 +221,7 @@ async fn delete_one(
         return Ok(Err(Refused::Referenced(indexes)));
     }
     let reference = Reference::Digest(image.digest.clone());
-    registry
-        .delete_manifest(principal, repository, &reference)
-        .await?;
+    registry.delete_manifest(by, repository, &reference).await?;
     let gone = match image.tags.as_slice() {
         [] => vec![json!({"imageDigest": image.digest})],
         tags => tags
@@ -333,7 +329,7 @@ pub(super) async fn update_storage_class(call: &Call, input: &Input) -> Result<V
         }
     }
     call.metadata()
-        .set_storage_class(&repository, &image.digest, class, call.now())
+        .set_storage_class(&repository, &image.digest, class, call.change())
         .await?;
     Ok(json!({
         "registryId": call.account(),

@@ -20,7 +20,7 @@ pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
     let text = input.required("lifecyclePolicyText")?;
     parse(text)?;
     call.metadata()
-        .set_lifecycle_policy(&name, Some(text.to_owned()))
+        .set_lifecycle_policy(&name, Some(text.to_owned()), call.change())
         .await?;
     Ok(told(call, &name, text))
 }
@@ -38,7 +38,10 @@ pub(super) async fn get(call: &Call, input: &Input) -> Result<Value, Error> {
 
 pub(super) async fn delete(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
-    let record = call.metadata().set_lifecycle_policy(&name, None).await?;
+    let record = call
+        .metadata()
+        .set_lifecycle_policy(&name, None, call.change())
+        .await?;
     let text = record
         .lifecycle_policy
         .ok_or_else(|| missing(call, &name))?;

@@ -55,13 +55,13 @@ pub(super) async fn delete_registry(call: &Call) -> Result<Value, Error> {
 async fn put(call: &Call, target: &str, text: &str) -> Result<(), Error> {
     call.state
         .administration
-        .put_policy(target, text, &call.actor())
+        .put_policy(target, text, call.change())
         .await?;
     Ok(call.state.authority.refresh().await?)
 }
 
 async fn remove(call: &Call, target: &str) -> Result<(), Error> {
-    call.metadata().remove_policy(target).await?;
+    call.metadata().remove_policy(target, call.change()).await?;
     Ok(call.state.authority.refresh().await?)
 }
 

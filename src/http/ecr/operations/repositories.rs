@@ -32,7 +32,7 @@ pub(super) async fn create(call: &Call, input: &Input) -> Result<Value, Error> {
     let created = call
         .state
         .registry
-        .create_repository(&name, settings)
+        .create_repository(&name, settings, &call.requester())
         .await?;
     match created {
         Some(record) => Ok(json!({"repository": described(call, &record)})),
@@ -69,10 +69,10 @@ pub(super) async fn describe(call: &Call, input: &Input) -> Result<Value, Error>
 
 pub(super) async fn delete(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
-    let (force, actor) = (input.truth("force"), call.actor());
+    let force = input.truth("force");
     let deleted = call
         .metadata()
-        .delete_repository(&name, force, &actor, call.now());
+        .delete_repository(&name, force, call.change());
     match deleted.await? {
         Deleted::Gone(record) => {
             let _ = call.state.authority.refresh().await;

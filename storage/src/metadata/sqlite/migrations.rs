@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_first.sql"),
     include_str!("../../../migrations/sqlite/0002_access.sql"),
     include_str!("../../../migrations/sqlite/0003_images.sql"),
+    include_str!("../../../migrations/sqlite/0004_events.sql"),
 ];
 
 /// Runs the migrations that the database lacks.
