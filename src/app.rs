@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
+use uuid::Uuid;
 use wharf_auth::administration::{self, Administration, Created};
 use wharf_auth::authority::{self, Authority, Enforcement};
 use wharf_auth::directory::Directory;
+use wharf_auth::oidc::Fetcher;
 use wharf_auth::seal::{self, Sealer};
 use wharf_storage::clock::{Clock, SystemClock};
 use wharf_storage::disk::{self, DiskStore};
@@ -19,6 +21,7 @@ use wharf_storage::metadata::{self, Creation, Metadata};
 
 use crate::audit;
 use crate::config::Config;
+use crate::events::{self, Dispatcher, Endpoints, Feed};
 use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
 use crate::jobs::{lifecycle, refresh, sweep};
@@ -105,9 +108,13 @@ pub struct App {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
+    feed: Arc<Feed>,
+    outbound: Arc<Outbound>,
     office: Office,
     tls: Option<Arc<Tls>>,
     first_administrator: Option<Created>,
+    /// The name of this process, which no other one has.
+    instance: Arc<str>,
     config: Config,
 }
 
@@ -132,13 +139,17 @@ impl App {
             true => Some(Arc::new(Tls::load(&config.tls)?)),
             false => None,
         };
+        let outbound = Arc::new(Outbound::new(config.outbound.allow.clone())?);
         Ok(Self {
             registry,
             metrics: Arc::new(Metrics::new()),
-            authority: Arc::new(authority(config, &office).await?),
+            authority: Arc::new(authority(config, &office, &outbound).await?),
+            feed: Arc::new(Feed::open(office.metadata.clone()).await?),
+            outbound,
             office,
             tls,
             first_administrator,
+            instance: Uuid::now_v7().to_string().into(),
             config: config.clone(),
         })
     }
@@ -182,6 +193,10 @@ impl App {
         if let Some(tls) = &self.tls {
             jobs.spawn(Arc::clone(tls).keep_fresh(shutdown.token()));
         }
+        let feed = Arc::clone(&self.feed);
+        let stop = shutdown.token();
+        jobs.spawn(async move { feed.follow(stop).await });
+        jobs.spawn(self.dispatcher().run(shutdown.token()));
         let (state, writer) = self.doors(shutdown.token());
         jobs.spawn(writer.run(shutdown.token()));
         let service = MapRequestLayer::new(repository_path::fold).layer(routes::all(state));
@@ -202,6 +217,26 @@ impl App {
 }
 
 impl App {
+    /// Who delivers events.
+    fn dispatcher(&self) -> Dispatcher {
+        let events = &self.config.events;
+        Dispatcher {
+            metadata: self.office.metadata.clone(),
+            feed: Arc::clone(&self.feed),
+            sealer: Arc::clone(&self.office.sealer),
+            outbound: Arc::clone(&self.outbound),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.office.clock),
+            origin: Arc::new(origin(&self.config, &self.instance)),
+            holder: Arc::clone(&self.instance),
+            settings: events::dispatcher::Settings {
+                keep: events.keep.duration(),
+                keep_bytes: events.keep_size.bytes(),
+                give_up_after: events.give_up_after.duration(),
+            },
+        }
+    }
+
     /// What the handlers share, and who writes the audit log behind them.
     pub(crate) fn doors(&self, stopping: CancellationToken) -> (http::State, audit::Writer) {
         let (config, office) = (&self.config, &self.office);
@@ -232,12 +267,39 @@ impl App {
             metadata: office.metadata.clone(),
             audit,
             clock: Arc::clone(&office.clock),
+            feed: Arc::clone(&self.feed),
+            endpoints: Endpoints::new(
+                office.metadata.clone(),
+                Arc::clone(&office.sealer),
+                Arc::clone(&self.outbound),
+                Arc::clone(&office.clock),
+            ),
+            origin: Arc::new(origin(&self.config, &self.instance)),
             sealer: Arc::clone(&office.sealer),
             metrics: Arc::clone(&self.metrics),
             stopping,
             settings: Arc::new(settings),
         };
         (state, writer)
+    }
+}
+
+/// The registry that events tell of, told by a process of this name.
+pub(crate) fn origin(config: &Config, instance: &str) -> events::Origin {
+    let ecr = &config.ecr;
+    let url = match (config.server.external_url.as_str(), ecr.host.as_str()) {
+        ("", "") => String::new(),
+        ("", host) => {
+            let host = host.replace("{account}", &ecr.account_id);
+            format!("https://{}", host.replace("{region}", &ecr.region))
+        }
+        (url, _) => url.trim_end_matches('/').to_owned(),
+    };
+    events::Origin {
+        account: ecr.account_id.clone(),
+        region: ecr.region.clone(),
+        url,
+        instance: instance.to_owned(),
     }
 }
 
@@ -264,7 +326,11 @@ fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
     )
 }
 
-async fn authority(config: &Config, office: &Office) -> Result<Authority, Error> {
+async fn authority(
+    config: &Config,
+    office: &Office,
+    outbound: &Arc<Outbound>,
+) -> Result<Authority, Error> {
     let auth = &config.auth;
     let directory = Directory::load(office.metadata.clone(), Arc::clone(&office.sealer)).await?;
     let settings = authority::Settings {
@@ -284,7 +350,7 @@ async fn authority(config: &Config, office: &Office) -> Result<Authority, Error>
         directory,
         Arc::clone(&office.sealer),
         Arc::clone(&office.clock),
-        Arc::new(Outbound::new(config.outbound.allow.clone())?),
+        Arc::clone(outbound) as Arc<dyn Fetcher>,
         settings,
     ))
 }

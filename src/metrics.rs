@@ -35,6 +35,18 @@ struct Route {
     route: String,
 }
 
+/// An endpoint of events; administrators make them, so there are few.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Endpoint {
+    endpoint: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Delivery {
+    endpoint: String,
+    outcome: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
@@ -62,6 +74,43 @@ pub struct Metrics {
     received: Counter,
     sent: Counter,
     uploads: Family<Outcome, Counter>,
+    events: Events,
+}
+
+/// What is measured of the delivery of events.
+struct Events {
+    deliveries: Family<Delivery, Counter>,
+    latencies: Family<Endpoint, Histogram>,
+    queue_age: Family<Endpoint, Gauge<f64, AtomicU64>>,
+    queue_length: Family<Endpoint, Gauge>,
+    dead_letters: Family<Endpoint, Gauge>,
+    missed: Family<Endpoint, Counter>,
+}
+
+impl Events {
+    fn register(registry: &mut Registry) -> Self {
+        let events = Self {
+            deliveries: Family::default(),
+            latencies: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
+            queue_age: Family::default(),
+            queue_length: Family::default(),
+            dead_letters: Family::default(),
+            missed: Family::default(),
+        };
+        let help = "Attempts to deliver an event, by how they ended";
+        registry.register("event_deliveries", help, events.deliveries.clone());
+        let help = "Time from an event to its delivery, in seconds";
+        registry.register("event_delivery_seconds", help, events.latencies.clone());
+        let help = "Age of the oldest event that waits for an endpoint, in seconds";
+        registry.register("event_queue_age_seconds", help, events.queue_age.clone());
+        let help = "Events between the cursor of an endpoint and the end of the log";
+        registry.register("event_queue_length", help, events.queue_length.clone());
+        let help = "Events that were given up for an endpoint";
+        registry.register("event_dead_letters", help, events.dead_letters.clone());
+        let help = "Events that were forgotten before their delivery";
+        registry.register("events_missed", help, events.missed.clone());
+        events
+    }
 }
 
 impl Metrics {
@@ -94,6 +143,7 @@ impl Metrics {
             "Uploads, by what became of them",
             uploads.clone(),
         );
+        let events = Events::register(&mut registry);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The program that runs", Info::new(version));
         let started: Gauge<f64, AtomicU64> = Gauge::default();
@@ -111,6 +161,7 @@ impl Metrics {
             received,
             sent,
             uploads,
+            events,
         }
     }
 
@@ -161,12 +212,63 @@ impl Metrics {
         self.uploads.get_or_create(&Outcome { outcome }).inc();
     }
 
+    /// An endpoint took an event, so long after it happened.
+    pub fn event_delivered(&self, endpoint: &str, since: Duration) {
+        self.event_ended(endpoint, "delivered");
+        self.events
+            .latencies
+            .get_or_create(&labelled(endpoint))
+            .observe(since.as_secs_f64());
+    }
+
+    /// An endpoint didn't take an event.
+    pub fn event_failed(&self, endpoint: &str) {
+        self.event_ended(endpoint, "failed");
+    }
+
+    fn event_ended(&self, endpoint: &str, outcome: &'static str) {
+        let labels = Delivery {
+            endpoint: endpoint.to_owned(),
+            outcome,
+        };
+        self.events.deliveries.get_or_create(&labels).inc();
+    }
+
+    /// The oldest event that waits for an endpoint is so old, in seconds.
+    pub fn event_queue_age(&self, endpoint: &str, seconds: f64) {
+        let labels = labelled(endpoint);
+        self.events.queue_age.get_or_create(&labels).set(seconds);
+    }
+
+    /// So many events wait for an endpoint, and so many were given up.
+    pub fn event_queue(&self, endpoint: &str, waiting: i64, dead_letters: u64) {
+        let labels = labelled(endpoint);
+        self.events.queue_length.get_or_create(&labels).set(waiting);
+        let dead_letters = i64::try_from(dead_letters).unwrap_or(i64::MAX);
+        self.events
+            .dead_letters
+            .get_or_create(&labels)
+            .set(dead_letters);
+    }
+
+    /// Events were forgotten before an endpoint had them.
+    pub fn events_missed(&self, endpoint: &str, count: u64) {
+        let labels = labelled(endpoint);
+        self.events.missed.get_or_create(&labels).inc_by(count);
+    }
+
     /// Everything, in the text format of Prometheus.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a text does not fail");
         text
+    }
+}
+
+fn labelled(endpoint: &str) -> Endpoint {
+    Endpoint {
+        endpoint: endpoint.to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `api` | what the API does with requests that no library mends |
 //! | `clients` | what people use a registry with |
 //! | `ecr` | Amazon ECR's API, with `aws` and boto3 |
+//! | `events` | what happened, as others are told: streams, webhooks, NATS |
 //! | `dockerfile` | the image of Wharf itself |
 //! | `layering` | which part may know of which |
 //! | `official` | the official suite of the specification |
@@ -18,6 +19,7 @@ mod api;
 mod clients;
 mod dockerfile;
 mod ecr;
+mod events;
 mod layering;
 mod official;
 mod operation;

@@ -101,6 +101,7 @@ actions! {
     Administer = "wharf:Administer";
     Lease = "wharf:Lease";
     ReadAudit = "wharf:ReadAudit";
+    ReadEvents = "wharf:ReadEvents";
 }
 
 impl fmt::Display for Action {

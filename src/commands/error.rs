@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use wharf_auth::administration;
 
+use crate::events::{endpoints, feed};
 use crate::explanation::QuestionError;
 use crate::{app, config, telemetry};
 
@@ -49,6 +50,12 @@ pub(super) enum Error {
     /// There is no such tag.
     #[error("there is no tag {0}")]
     NoTag(wharf_storage::oci::Tag),
+    /// The cursor leads nowhere.
+    #[error(transparent)]
+    Cursor(feed::Error),
+    /// What was asked for about an endpoint was not done.
+    #[error(transparent)]
+    Endpoint(#[from] endpoints::Error),
     /// The question makes no sense.
     #[error(transparent)]
     Question(#[from] QuestionError),

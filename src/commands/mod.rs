@@ -10,6 +10,8 @@
 //! | `lifecycle`, `tag` | what removes images, and what keeps them |
 //! | `can` | whether somebody may, and why |
 //! | `audit` | who did what |
+//! | `events` | what happened |
+//! | `endpoint` | where events are delivered to |
 //!
 //! `office` and `grant` are what the commands of administration share; `environment`, `open_files` and `error` are what they share with the system: variables, limits,
 //! and how a failure is told.
@@ -17,8 +19,10 @@
 mod audit;
 mod can;
 mod check_config;
+mod endpoint;
 mod environment;
 mod error;
+mod events;
 mod grant;
 mod healthcheck;
 mod key;
@@ -78,6 +82,12 @@ enum Command {
     Can(can::Arguments),
     /// Show who did what
     Audit(audit::Arguments),
+    /// Show what happened
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Say where events are delivered to
+    #[command(subcommand)]
+    Endpoint(endpoint::Command),
 }
 
 /// Runs what the command line asks for. What fails is told on the standard error, a line for each
@@ -97,6 +107,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Tag(command) => tag::run(command),
         Command::Can(arguments) => can::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),
+        Command::Events(command) => events::run(command),
+        Command::Endpoint(command) => endpoint::run(command),
     };
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;

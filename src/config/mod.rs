@@ -18,6 +18,7 @@
 //! | `ecr` | `[ecr]`: what the ECR API says of itself |
 //! | `lifecycle` | `[lifecycle]`: policies that remove images |
 //! | `audit` | `[audit]`: the log of who did what |
+//! | `events` | `[events]`: the log of what happened, and its deliveries |
 //! | `units` | durations and sizes as texts |
 //! | `sources` | the file and the variables, merged |
 //! | `check` | what makes no sense as a whole |
@@ -28,6 +29,7 @@ mod auth;
 mod check;
 mod ecr;
 mod error;
+mod events;
 mod lifecycle;
 mod log;
 mod metrics;
@@ -50,6 +52,7 @@ pub use audit::Audit;
 pub use auth::Auth;
 pub use ecr::Ecr;
 pub use error::{Error, Fault};
+pub use events::Events;
 pub use lifecycle::Lifecycle;
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
@@ -87,6 +90,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// The log of who did what.
     pub audit: Audit,
+    /// The log of what happened, and its deliveries.
+    pub events: Events,
     /// What the ECR API says of itself.
     pub ecr: Ecr,
     /// Policies that remove images.

@@ -76,6 +76,21 @@ impl Call {
         }
     }
 
+    /// A call of somebody who was identified before.
+    pub(super) fn new(state: &State, caller: Caller) -> Self {
+        Self {
+            caller,
+            request_id: String::new(),
+            authority: Arc::clone(&state.authority),
+        }
+    }
+
+    /// Whether nobody knows who calls, and somebody could.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.caller.principal == Principal::Anonymous && !self.authority.is_open()
+    }
+
     /// Whether the caller may do `action`.
     #[must_use]
     pub fn may(&self, action: Action, repository: Option<&RepositoryName>) -> bool {

@@ -12,6 +12,7 @@
 //! | `token`, `session` | what callers show in place of a password |
 //! | [`admin`] | administration, as JSON |
 //! | `leases` | what keeps digests from being removed |
+//! | `events` | what happened, as a stream or page by page |
 //! | [`ecr`] | Amazon ECR's API |
 //! | `extract` | references, digests and parameters out of a request |
 //! | [`error`] | failures as the OCI error body |
@@ -27,6 +28,7 @@ pub mod admin;
 mod caller;
 pub mod ecr;
 pub mod error;
+mod events;
 mod exposition;
 mod extract;
 mod health;
@@ -55,6 +57,7 @@ use wharf_storage::clock::Clock;
 use wharf_storage::metadata::Metadata;
 
 use crate::audit::Audit;
+use crate::events::{Endpoints, Feed, Origin};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 
@@ -73,6 +76,12 @@ pub struct State {
     pub audit: Audit,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// The log of what happened.
+    pub feed: Arc<Feed>,
+    /// Who makes and removes endpoints of events.
+    pub endpoints: Endpoints,
+    /// The registry that events tell of.
+    pub origin: Arc<Origin>,
     /// The server's key, for addresses that it signs.
     pub sealer: Arc<Sealer>,
     /// What is measured.

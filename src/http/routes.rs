@@ -11,7 +11,9 @@ use wharf_auth::action::Action;
 use super::access::{self, Need};
 use super::error::{Code, Error};
 use super::v2::{blobs, catalog, manifests, referrers, tags, uploads, version};
-use super::{State, admin, ecr, exposition, health, leases, observe, request_id, session, token};
+use super::{
+    State, admin, ecr, events, exposition, health, leases, observe, request_id, session, token,
+};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
@@ -41,6 +43,7 @@ fn table(state: &State) -> Routes {
     let routes = v2(routes);
     let routes = ecr(routes);
     let routes = held(routes);
+    let routes = told(routes);
     administration(routes)
 }
 
@@ -120,6 +123,11 @@ fn held(routes: Routes) -> Routes {
         .delete(lease, LEASE, leases::delete)
 }
 
+/// What happened. Who may see it depends on the repositories that are asked about.
+fn told(routes: Routes) -> Routes {
+    routes.get("/events", Need::Identity, events::get)
+}
+
 /// Administration, as JSON.
 fn administration(routes: Routes) -> Routes {
     const ADMIN: Need = Need::Registry(Action::Administer);
@@ -129,6 +137,12 @@ fn administration(routes: Routes) -> Routes {
     let robot = "/admin/v1/robots/{principal}";
     let policy = "/admin/v1/policies/{*target}";
     let trust = "/admin/v1/trusts/{trust}";
+    let endpoint = "/admin/v1/endpoints/{endpoint}";
+    let secret = "/admin/v1/endpoints/{endpoint}/secret";
+    let replay = "/admin/v1/endpoints/{endpoint}/replay";
+    let deliveries = "/admin/v1/endpoints/{endpoint}/deliveries";
+    let letters = "/admin/v1/endpoints/{endpoint}/dead-letters";
+    let resend = "/admin/v1/endpoints/{endpoint}/dead-letters/resend";
     routes
         .get("/admin/v1/openapi.json", Need::Nothing, admin::openapi)
         .get("/admin/v1/users", ADMIN, admin::users::list)
@@ -154,6 +168,17 @@ fn administration(routes: Routes) -> Routes {
         .get("/admin/v1/trusts", ADMIN, admin::trusts::list)
         .put(trust, ADMIN, admin::trusts::put)
         .delete(trust, ADMIN, admin::trusts::remove)
+        .get("/admin/v1/endpoints", ADMIN, admin::endpoints::list)
+        .post("/admin/v1/endpoints", ADMIN, admin::endpoints::add)
+        .get(endpoint, ADMIN, admin::endpoints::get)
+        .patch(endpoint, ADMIN, admin::endpoints::change)
+        .delete(endpoint, ADMIN, admin::endpoints::remove)
+        .post(secret, ADMIN, admin::endpoints::rotate)
+        .post(replay, ADMIN, admin::endpoints::replay)
+        .get(deliveries, ADMIN, admin::endpoints::deliveries)
+        .get(letters, ADMIN, admin::endpoints::dead_letters)
+        .delete(letters, ADMIN, admin::endpoints::discard)
+        .post(resend, ADMIN, admin::endpoints::resend)
         .post("/admin/v1/can", ADMIN, admin::can::post)
         .get("/admin/v1/audit", AUDIT, admin::audit::get)
 }

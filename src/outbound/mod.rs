@@ -91,17 +91,38 @@ impl Outbound {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Refused::Scheme);
         }
-        // The parser has read 127.1, 0x7f000001 and 2130706433 as the addresses that they are.
-        let literal = match url.host() {
-            None => return Err(Refused::Scheme),
-            Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-            Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-            Some(url::Host::Domain(_)) => None,
+        self.check_host(&url)?;
+        Ok(url)
+    }
+
+    /// Looks whether the host of an address may be asked, as far as its text tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub fn check_host(&self, url: &Url) -> Result<(), Refused> {
+        // The parser has read 127.1, 0x7f000001 and 2130706433 as the addresses that they are; but
+        // not for schemes that the web doesn't know.
+        let host = match url.host() {
+            Some(url::Host::Domain(name)) => url::Host::parse(name).ok(),
+            Some(host) => Some(host.to_owned()),
+            None => None,
         };
-        match literal.filter(|address| !address::is_open(*address, &self.allow)) {
-            Some(address) => Err(Refused::Inside(address)),
-            None => Ok(url),
+        let literal = match host.ok_or(Refused::Scheme)? {
+            url::Host::Ipv4(address) => IpAddr::V4(address),
+            url::Host::Ipv6(address) => IpAddr::V6(address),
+            url::Host::Domain(_) => return Ok(()),
+        };
+        match self.is_open(literal) {
+            true => Ok(()),
+            false => Err(Refused::Inside(literal)),
         }
+    }
+
+    /// Whether an address may be connected to.
+    #[must_use]
+    pub fn is_open(&self, address: IpAddr) -> bool {
+        address::is_open(address, &self.allow)
     }
 }
 

@@ -7,9 +7,11 @@
 //! | [`policies`], [`trusts`] | who may do what, and whose tokens are taken |
 //! | [`can`] | whether somebody may, and why |
 //! | [`audit`] | who did what |
+//! | [`endpoints`] | where events are delivered to |
 
 pub mod audit;
 pub mod can;
+pub mod endpoints;
 pub mod keys;
 pub mod policies;
 pub mod robots;

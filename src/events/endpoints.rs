@@ -1,0 +1,339 @@
+//! Making, changing and removing endpoints: what the command line and the API have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+use wharf_auth::identity::is_name;
+use wharf_auth::seal::{OpenError, Sealer};
+use wharf_storage::clock::{Clock, Timestamp};
+use wharf_storage::metadata::{
+    self, EndpointChange, EndpointRecord, Metadata, NewEndpoint, Stream, StreamError,
+};
+use zeroize::Zeroizing;
+
+use super::format::{Format, FormatError};
+use super::sink::{self, Secret, SecretError, TargetError};
+use crate::outbound::Outbound;
+
+/// How many patterns of one sort an endpoint has at most.
+const MOST_PATTERNS: usize = 100;
+/// How long a pattern is at most.
+const LONGEST_PATTERN: usize = 256;
+/// How long a password of a sink is at most.
+const LONGEST_PASSWORD: usize = 1024;
+
+/// Why something can't be done about an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name is none.
+    #[error("a name has letters, digits and . _ - within, 128 at most")]
+    Name,
+    /// There is one of this name.
+    #[error("there is an endpoint {0} already")]
+    Exists(String),
+    /// There is none of this name.
+    #[error("there is no endpoint {0}")]
+    Missing(String),
+    /// There can't be an endpoint at this address.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// There is no such format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// There is no such stream.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The secret is none.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A password is too long.
+    #[error("a password has 1 to {LONGEST_PASSWORD} bytes")]
+    Password,
+    /// There are too many patterns, or one is too long.
+    #[error("there are at most {MOST_PATTERNS} patterns, of 1 to {LONGEST_PATTERN} characters")]
+    Patterns,
+    /// The secret can't be opened.
+    #[error(transparent)]
+    Sealed(#[from] OpenError),
+    /// The metadata fails.
+    #[error("failed to read or write endpoints")]
+    Metadata(#[from] metadata::Error),
+}
+
+/// What an endpoint shall be.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// The format, if not CloudEvents.
+    pub format: Option<String>,
+    /// The stream, if not the changes.
+    pub stream: Option<String>,
+    /// Patterns of types; none: all.
+    pub types: Vec<String>,
+    /// Patterns of repositories; none: all.
+    pub repositories: Vec<String>,
+    /// The secret; where none is given, one is made for what is signed.
+    pub secret: Option<String>,
+    /// It is told of what comes behind this place; nothing: from now on.
+    pub after: Option<i64>,
+}
+
+/// What of an endpoint shall change.
+#[derive(Clone, Debug, Default)]
+pub struct Alteration {
+    /// Where it is.
+    pub url: Option<String>,
+    /// The format.
+    pub format: Option<String>,
+    /// Patterns of types.
+    pub types: Option<Vec<String>>,
+    /// Patterns of repositories.
+    pub repositories: Option<Vec<String>>,
+    /// Whether it is told anything.
+    pub enabled: Option<bool>,
+}
+
+/// Who makes, changes and removes endpoints.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    metadata: Metadata,
+    sealer: Arc<Sealer>,
+    outbound: Arc<Outbound>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Endpoints {
+    /// Endpoints in this metadata.
+    #[must_use]
+    pub fn new(
+        metadata: Metadata,
+        sealer: Arc<Sealer>,
+        outbound: Arc<Outbound>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            metadata,
+            sealer,
+            outbound,
+            clock,
+        }
+    }
+
+    /// All of them, by name.
+    ///
+    /// # Errors
+    ///
+    /// When the metadata fails.
+    pub async fn list(&self) -> Result<Vec<EndpointRecord>, Error> {
+        Ok(self.metadata.endpoints().await?)
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn get(&self, name: &str) -> Result<EndpointRecord, Error> {
+        let mut all = self.list().await?.into_iter();
+        let found = all.find(|endpoint| endpoint.name == name);
+        found.ok_or_else(|| Error::Missing(name.into()))
+    }
+
+    /// Makes one, and gives the secret where one was made, which is told once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], for whatever is wrong with the description.
+    pub async fn add(&self, description: Description) -> Result<Option<String>, Error> {
+        let Description {
+            name,
+            url,
+            format,
+            stream,
+            types,
+            repositories,
+            secret,
+            after,
+        } = description;
+        if !is_name(&name) {
+            return Err(Error::Name);
+        }
+        let target = sink::check(&url, &self.outbound)?;
+        let format = format.unwrap_or_else(|| "cloudevents".into());
+        format.parse::<Format>()?;
+        let stream: Stream = match stream {
+            Some(stream) => stream.parse()?,
+            None => Stream::Changes,
+        };
+        let (bytes, made) = secret_for(&target, secret)?;
+        let endpoint = NewEndpoint {
+            sealed_secret: self.sealer.seal(&sealed_as(&name), &bytes),
+            types: patterns(types)?,
+            repositories: patterns(repositories)?,
+            cursor: after.map(|after| after.max(0)),
+            now: self.clock.now(),
+            name: name.clone(),
+            url,
+            format,
+            stream,
+        };
+        match self.metadata.add_endpoint(endpoint).await? {
+            true => Ok(made),
+            false => Err(Error::Exists(name)),
+        }
+    }
+
+    /// Changes one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], for whatever is wrong with what shall change.
+    pub async fn change(&self, name: &str, alteration: Alteration) -> Result<(), Error> {
+        let Alteration {
+            url,
+            format,
+            types,
+            repositories,
+            enabled,
+        } = alteration;
+        let known = self.get(name).await?;
+        if let Some(url) = &url {
+            let url = sink::check(url, &self.outbound)?;
+            let before = Url::parse(&known.url).map_err(TargetError::Malformed)?;
+            // The secret of the one is no secret for the other.
+            if sink::signs(&url) != sink::signs(&before) {
+                return Err(TargetError::Scheme.into());
+            }
+        }
+        if let Some(format) = &format {
+            format.parse::<Format>()?;
+        }
+        let disabled = enabled.map(|enabled| {
+            (!enabled).then(|| (self.clock.now(), "an administrator did it".to_owned()))
+        });
+        let change = EndpointChange {
+            url,
+            format,
+            types: types.map(patterns).transpose()?,
+            repositories: repositories.map(patterns).transpose()?,
+            disabled,
+            ..EndpointChange::default()
+        };
+        self.store(name, change).await
+    }
+
+    /// Gives one another secret, and tells it once where it was made here. What was signed with the
+    /// one before goes on to be for a while.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`], [`Error::Secret`], [`Error::Password`].
+    pub async fn rotate_secret(
+        &self,
+        name: &str,
+        secret: Option<String>,
+        overlap: Duration,
+    ) -> Result<Option<String>, Error> {
+        let known = self.get(name).await?;
+        let url = Url::parse(&known.url).map_err(TargetError::Malformed)?;
+        let (bytes, made) = secret_for(&url, secret)?;
+        let sealed = self.sealer.seal(&sealed_as(name), &bytes);
+        let change = EndpointChange {
+            sealed_secret: Some((sealed, self.clock.now().after(overlap))),
+            ..EndpointChange::default()
+        };
+        self.store(name, change).await?;
+        Ok(made)
+    }
+
+    /// Lets one be told again of all that comes behind a place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn replay(&self, name: &str, after: i64) -> Result<(), Error> {
+        let change = EndpointChange {
+            cursor: Some(after.max(0)),
+            ..EndpointChange::default()
+        };
+        self.store(name, change).await
+    }
+
+    /// Removes one, with its dead letters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        match self.metadata.remove_endpoint(name).await? {
+            true => Ok(()),
+            false => Err(Error::Missing(name.into())),
+        }
+    }
+
+    async fn store(&self, name: &str, change: EndpointChange) -> Result<(), Error> {
+        match self.metadata.change_endpoint(name, change).await? {
+            true => Ok(()),
+            false => Err(Error::Missing(name.into())),
+        }
+    }
+}
+
+/// What deliveries to an endpoint are signed with at this moment, the newest first.
+pub(super) fn secrets(
+    sealer: &Sealer,
+    endpoint: &EndpointRecord,
+    now: Timestamp,
+) -> Result<Vec<Zeroizing<Vec<u8>>>, OpenError> {
+    let name = sealed_as(&endpoint.name);
+    let previous = endpoint.sealed_previous.as_ref();
+    let previous = previous.filter(|(_, until)| *until > now);
+    [
+        Some(&endpoint.sealed_secret),
+        previous.map(|(sealed, _)| sealed),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|sealed| sealer.open(&name, sealed))
+    .filter(|secret| secret.as_ref().map_or(true, |secret| !secret.is_empty()))
+    .collect()
+}
+
+fn sealed_as(name: &str) -> String {
+    format!("endpoint/{name}")
+}
+
+/// The bytes of a secret for what is at an address, and its text where it was made here.
+fn secret_for(
+    url: &Url,
+    secret: Option<String>,
+) -> Result<(Zeroizing<Vec<u8>>, Option<String>), Error> {
+    if !sink::signs(url) {
+        let password = secret.unwrap_or_default().into_bytes();
+        return match password.len() <= LONGEST_PASSWORD {
+            true => Ok((Zeroizing::new(password), None)),
+            false => Err(Error::Password),
+        };
+    }
+    let (secret, made) = match secret {
+        Some(text) => (Secret::parse(&text)?, None),
+        None => {
+            let secret = Secret::generate();
+            let text = secret.reveal();
+            (secret, Some(text))
+        }
+    };
+    Ok((Zeroizing::new(secret.as_bytes().to_vec()), made))
+}
+
+fn patterns(patterns: Vec<String>) -> Result<Vec<String>, Error> {
+    let is_sane = |pattern: &String| (1..=LONGEST_PATTERN).contains(&pattern.chars().count());
+    match patterns.len() <= MOST_PATTERNS && patterns.iter().all(is_sane) {
+        true => Ok(patterns),
+        false => Err(Error::Patterns),
+    }
+}

@@ -1,0 +1,206 @@
+//! The order of deliveries, their retries, and what is given up.
+
+use proptest::prelude::*;
+use wharf_storage::metadata::{Cause, EventDetail, EventKind, Stream};
+
+use super::*;
+
+const DAYS: Duration = Duration::from_secs(3 * 86_400);
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000).after(Duration::from_secs(seconds))
+}
+
+fn event(seq: i64, repository: &str) -> Arc<Event> {
+    Arc::new(Event {
+        stream: Stream::Changes,
+        seq,
+        id: format!("event-{seq}"),
+        at: at(0),
+        kind: EventKind::ImagePushed,
+        repository: Some(repository.parse().expect("a name")),
+        actor: "user/a".into(),
+        cause: Cause::User,
+        request_id: String::new(),
+        detail: EventDetail::default(),
+    })
+}
+
+fn window(events: &[(i64, &str)]) -> Window {
+    let mut window = Window::new(0, DAYS);
+    for (seq, repository) in events {
+        window.add(event(*seq, repository), true);
+    }
+    window
+}
+
+/// The places of all that can go now.
+fn start(window: &mut Window, now: Timestamp) -> Vec<i64> {
+    std::iter::from_fn(|| window.next(now).map(|next| next.event.seq)).collect()
+}
+
+#[test]
+fn one_repository_waits_for_itself_and_others_go() {
+    let mut window = window(&[(1, "a"), (2, "a"), (3, "b"), (4, "a"), (5, "b")]);
+    assert_eq!(start(&mut window, at(1)), [1, 3]);
+    window.delivered(&event(3, "b"));
+    assert_eq!(start(&mut window, at(1)), [5]);
+    assert_eq!(window.cursor(), 0);
+    window.delivered(&event(1, "a"));
+    assert_eq!(window.cursor(), 1);
+    window.delivered(&event(5, "b"));
+    assert_eq!(start(&mut window, at(1)), [2]);
+    window.delivered(&event(2, "a"));
+    assert_eq!(window.cursor(), 3);
+}
+
+#[test]
+fn what_is_not_wanted_is_done_at_once() {
+    let mut window = Window::new(7, DAYS);
+    window.add(event(8, "a"), false);
+    assert_eq!((window.cursor(), window.read()), (8, 8));
+    window.add(event(9, "a"), true);
+    window.add(event(10, "a"), false);
+    assert_eq!((window.cursor(), window.read()), (8, 10));
+}
+
+#[test]
+fn pauses_grow_and_are_jittered() {
+    assert_eq!(pause(1, 1.0), Duration::from_secs(1));
+    assert_eq!(pause(1, 0.0), Duration::from_millis(500));
+    assert_eq!(pause(4, 1.0), Duration::from_secs(8));
+    assert_eq!(pause(40, 1.0), LONGEST_PAUSE);
+    assert_eq!(pause(u64::MAX, 1.0), LONGEST_PAUSE);
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_is_tried_with_one_at_a_time() {
+    let mut window = window(&[(1, "a"), (2, "b"), (3, "c")]);
+    assert_eq!(start(&mut window, at(1)), [1, 2, 3]);
+    for (seq, name) in [(1, "a"), (2, "b"), (3, "c")] {
+        window.failed(&event(seq, name), at(1), None, 1.0);
+    }
+    assert!(start(&mut window, at(1)).is_empty());
+    // Three failures in a row: a pause of four seconds.
+    assert_eq!(window.due(), Some(at(5)));
+    assert_eq!(start(&mut window, at(5)), [1]);
+    window.delivered(&event(1, "a"));
+    assert_eq!(start(&mut window, at(5)), [2, 3]);
+}
+
+#[test]
+fn an_endpoint_is_left_alone_for_as_long_as_it_asks() {
+    let mut window = window(&[(1, "a"), (2, "b")]);
+    assert_eq!(window.next(at(0)).map(|next| next.attempt), Some(1));
+    window.failed(&event(1, "a"), at(0), Some(Duration::from_secs(90)), 1.0);
+    assert!(start(&mut window, at(89)).is_empty());
+    assert_eq!(start(&mut window, at(90)), [2]);
+    window.delivered(&event(2, "b"));
+    assert_eq!(start(&mut window, at(90)), [1]);
+}
+
+#[test]
+fn what_only_fails_itself_is_given_up_and_its_repository_goes_on() {
+    let mut window = window(&[(1, "a"), (2, "a")]);
+    let mut now = at(0);
+    for attempt in 1..=MOST_ATTEMPTS {
+        let next = std::iter::from_fn(|| {
+            now = now.max(window.due().unwrap_or(now));
+            window.next(now)
+        });
+        let next = next.take(1).next().expect("it is tried again");
+        assert_eq!((next.event.seq, next.attempt), (1, attempt));
+        // Another repository shows that the endpoint is well.
+        let other = 100 + i64::try_from(attempt).expect("a small number");
+        window.add(event(other, "b"), true);
+        let dead = window.failed(&next.event, now, None, 1.0);
+        if attempt == MOST_ATTEMPTS {
+            assert_eq!(dead.len(), 1);
+            assert_eq!((dead[0].event.seq, dead[0].attempts), (1, MOST_ATTEMPTS));
+        } else {
+            assert!(dead.is_empty());
+            now = now.max(window.due().expect("something waits"));
+            let healthy = window.next(now).expect("the other repository goes");
+            if healthy.event.seq == 1 {
+                panic!("the failing one came before its pause was over");
+            }
+            window.delivered(&healthy.event);
+        }
+    }
+    let seqs = start(&mut window, now.after(LONGEST_PAUSE));
+    assert_eq!(seqs[0], 2);
+}
+
+#[test]
+fn a_target_that_is_down_costs_nothing_until_its_events_are_too_old() {
+    let mut window = window(&[(1, "a"), (2, "a"), (3, "b")]);
+    let mut now = at(0);
+    let mut dead = Vec::new();
+    let mut tries = 0;
+    while dead.is_empty() {
+        now = now.max(window.due().expect("it is tried again"));
+        let next = window.next(now).expect("it is due");
+        dead = window.failed(&next.event, now, None, 1.0);
+        tries += 1;
+        assert!(tries < 10_000);
+    }
+    assert!(now >= at(0).after(DAYS));
+    let seqs: Vec<i64> = dead.iter().map(|dead| dead.event.seq).collect();
+    assert_eq!(seqs, [1, 2, 3]);
+    assert_eq!(window.cursor(), 3);
+    // What comes now and is as old goes the same way, without being tried.
+    window.add(event(4, "a"), true);
+    assert_eq!(window.give_up_old(now).len(), 1);
+    assert_eq!(window.due(), None);
+}
+
+proptest! {
+    /// Whatever fails, and in whatever order deliveries end: nothing is forgotten, the cursor never
+    /// passes what waits, and each repository is delivered in order.
+    #[test]
+    fn nothing_is_lost_and_every_repository_is_in_order(
+        repositories in prop::collection::vec(0_usize..4, 1..60),
+        outcomes in prop::collection::vec((any::<bool>(), 0_usize..8), 0..400),
+    ) {
+        const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+        let mut window = Window::new(0, DAYS);
+        for (seq, repository) in (1..).zip(&repositories) {
+            window.add(event(seq, NAMES[*repository]), true);
+        }
+        let mut now = at(0);
+        let mut done: Vec<Arc<Event>> = Vec::new();
+        let mut dead: Vec<i64> = Vec::new();
+        let mut running: Vec<Arc<Event>> = Vec::new();
+        let mut outcomes = outcomes.into_iter().chain(std::iter::repeat((true, 0)));
+        while done.len() + dead.len() < repositories.len() {
+            while let Some(next) = window.next(now) {
+                let same = |other: &Arc<Event>| other.repository == next.event.repository;
+                prop_assert!(!running.iter().any(same));
+                running.push(next.event);
+            }
+            if running.is_empty() {
+                now = now.max(window.due().expect("something waits"));
+                continue;
+            }
+            let (is_taken, which) = outcomes.next().expect("endless");
+            let ended = running.remove(which % running.len());
+            if is_taken {
+                window.delivered(&ended);
+                done.push(ended);
+            } else {
+                let gone = window.failed(&ended, now, None, 0.5);
+                dead.extend(gone.iter().map(|dead| dead.event.seq));
+            }
+            let handled = |seq: &i64| dead.contains(seq) || done.iter().any(|e| e.seq == *seq);
+            prop_assert!((1..=window.cursor()).all(|seq| handled(&seq)));
+        }
+        prop_assert_eq!(window.cursor(), repositories.len() as i64);
+        for name in NAMES {
+            let of_one = done.iter().filter(|event| {
+                event.repository.as_ref().is_some_and(|own| own.as_str() == name)
+            });
+            let seqs: Vec<i64> = of_one.map(|event| event.seq).collect();
+            prop_assert!(seqs.is_sorted());
+        }
+    }
+}
