@@ -25,3 +25,4 @@ bench: tools
 	cargo build --release --workspace
 	bench/run
 	bench/lifecycle
+	bench/events

@@ -69,7 +69,11 @@ impl Courier {
             let newest = *head.borrow_and_update();
             let has_come_far = self.fill(&mut window, &filter, newest).await;
             let dead = window.give_up_old(self.clock.now());
-            self.bury(&window, dead, "the endpoint is down");
+            if !dead.is_empty() {
+                self.bury(&window, dead, "the endpoint is down");
+                // There is room again for what comes behind.
+                continue;
+            }
             if window.cursor() != noted {
                 noted = window.cursor();
                 self.ledger.came_to(&self.endpoint, noted, Vec::new());

@@ -255,3 +255,6 @@ async fn dismiss(couriers: impl Iterator<Item = (String, AtWork)>) {
         let _ = one.task.await;
     }
 }
+
+#[cfg(test)]
+mod tests;

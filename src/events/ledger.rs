@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How many attempts of an endpoint are written at once; older ones are left out.
 const MOST_DELIVERIES: usize = 500;
 /// How many dead letters wait to be written before a courier waits too.
-const MOST_DEAD: usize = 5000;
+const MOST_DEAD: usize = 2000;
 
 /// What has happened since the last write.
 #[derive(Clone, Debug)]
