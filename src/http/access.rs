@@ -25,6 +25,7 @@ use wharf_storage::oci::RepositoryName;
 use super::State;
 use super::caller::{self, Wanted};
 use super::error::{Code, Error};
+use super::extract::Parameters;
 use super::request_id::RequestId;
 use crate::audit::Outcome;
 use crate::registry::{self, Pusher, Requester};
@@ -44,6 +45,9 @@ pub enum Need {
     Registry(Action),
     /// That they may do all of these to the repository in the path.
     Repository(&'static [Action]),
+    /// That they may do this to each repository that the query names with `repository`; to the
+    /// registry where it names none, or a pattern.
+    Queried(Action),
 }
 
 /// A caller, and the authority to ask about it.
@@ -74,21 +78,6 @@ impl Call {
             principal: self.caller.principal.clone(),
             request_id: self.request_id.clone(),
         }
-    }
-
-    /// A call of somebody who was identified before.
-    pub(super) fn new(state: &State, caller: Caller) -> Self {
-        Self {
-            caller,
-            request_id: String::new(),
-            authority: Arc::clone(&state.authority),
-        }
-    }
-
-    /// Whether nobody knows who calls, and somebody could.
-    #[must_use]
-    pub fn is_unknown(&self) -> bool {
-        self.caller.principal == Principal::Anonymous && !self.authority.is_open()
     }
 
     /// Whether the caller may do `action`.
@@ -241,7 +230,12 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
     }
     let repository = match need {
         Need::Repository(_) => Some(repository_name(parts, state).await?),
-        Need::Nothing | Need::Signature | Need::Identity | Need::Login | Need::Registry(_) => None,
+        Need::Nothing
+        | Need::Signature
+        | Need::Identity
+        | Need::Login
+        | Need::Registry(_)
+        | Need::Queried(_) => None,
     };
     let wanted = Wanted {
         need,
@@ -250,22 +244,31 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
     let caller = caller::identify(state, parts, wanted).await?;
     let authority = Arc::clone(&state.authority);
     let is_unknown = caller.principal == Principal::Anonymous && !authority.is_open();
-    let actions: &[Action] = match &need {
-        Need::Nothing | Need::Signature | Need::Identity => &[],
+    let asked: Vec<(Action, Option<RepositoryName>)> = match need {
+        Need::Nothing | Need::Signature | Need::Identity => Vec::new(),
         // A token that was given to nobody in particular shows that the caller knows the way.
         Need::Login if is_unknown && caller.grants == Grants::Everything => {
             return Err(caller::challenge(state, parts, wanted, None));
         }
-        Need::Login => &[],
-        Need::Registry(action) => std::slice::from_ref(action),
-        Need::Repository(actions) => actions,
+        Need::Login => Vec::new(),
+        Need::Registry(action) => vec![(action, None)],
+        Need::Repository(actions) => actions
+            .iter()
+            .map(|action| (*action, repository.clone()))
+            .collect(),
+        Need::Queried(action) => {
+            let parameters = Parameters::from_request_parts(parts, state).await?;
+            let names = queried(parameters.all("repository")).into_iter();
+            names.map(|name| (action, name)).collect()
+        }
     };
-    for action in actions {
-        let error = match authority.decide(&caller, *action, repository.as_ref()) {
+    for (action, target) in asked {
+        let target = target.as_ref();
+        let error = match authority.decide(&caller, action, target) {
             Answer::Allowed => continue,
             // Who says nothing is asked who it is; whoever it is may be allowed.
             Answer::Denied if is_unknown => caller::challenge(state, parts, wanted, None),
-            Answer::Denied => denied(*action, repository.as_ref()),
+            Answer::Denied => denied(action, target),
             Answer::BeyondToken => {
                 caller::challenge(state, parts, wanted, Some("insufficient_scope"))
             }
@@ -274,9 +277,7 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
             &caller,
             request_id(parts),
             action.as_str(),
-            repository
-                .as_ref()
-                .map_or("registry", RepositoryName::as_str),
+            target.map_or("registry", RepositoryName::as_str),
         );
         state.audit.record(note.ended(Outcome::Denied));
         return Err(error);
@@ -303,7 +304,7 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
 /// bytes of uploads, whose end tells enough; and reads where that was chosen.
 fn note(state: &State, need: Need, parts: &Parts, call: &Call) -> Option<crate::audit::Note> {
     let action = match need {
-        Need::Registry(action) => action,
+        Need::Registry(action) | Need::Queried(action) => action,
         Need::Repository(actions) => *actions.last()?,
         Need::Nothing | Need::Signature | Need::Identity | Need::Login => return None,
     };
@@ -325,6 +326,21 @@ fn note(state: &State, need: Need, parts: &Parts, call: &Call) -> Option<crate::
             .audit
             .note(&call.caller, request_id(parts), action.as_str(), resource),
     )
+}
+
+/// What [`Need::Queried`] is about: the repositories that are named, or the registry.
+pub(super) fn queried<'a>(
+    repositories: impl IntoIterator<Item = &'a str>,
+) -> Vec<Option<RepositoryName>> {
+    let named: Option<Vec<RepositoryName>> = repositories
+        .into_iter()
+        // A pattern is no name.
+        .map(|name| name.parse().ok())
+        .collect();
+    match named {
+        Some(names) if !names.is_empty() => names.into_iter().map(Some).collect(),
+        _ => vec![None],
+    }
 }
 
 pub(super) fn request_id(parts: &Parts) -> &str {

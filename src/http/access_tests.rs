@@ -84,7 +84,8 @@ impl Server {
             .replace("{*target}", "user/nobody")
             .replace("{principal}", "nobody")
             .replace("{trust}", "nobody")
-            .replace("{key}", "nobody");
+            .replace("{key}", "nobody")
+            .replace("{endpoint}", "nobody");
         assert!(
             !path.contains('{'),
             "{path} has a parameter that this test doesn't know"
@@ -150,7 +151,7 @@ fn allowing(actions: &[&str]) -> String {
 fn actions(need: Need) -> Vec<Action> {
     match need {
         Need::Nothing | Need::Signature | Need::Identity | Need::Login => Vec::new(),
-        Need::Registry(action) => vec![action],
+        Need::Registry(action) | Need::Queried(action) => vec![action],
         Need::Repository(actions) => actions.to_vec(),
     }
 }
@@ -319,7 +320,10 @@ async fn who_is_known_gets_what_was_declared_and_nothing_without_it() {
             let session = server.token(&who, Kind::Session, &[]).await;
             let cookie = Some((header::COOKIE, format!("{SESSION_COOKIE}={session}")));
             let response = server.ask(declared, cookie).await;
-            let takes_sessions = matches!(declared.need, Need::Registry(_) | Need::Login);
+            let takes_sessions = matches!(
+                declared.need,
+                Need::Registry(_) | Need::Queried(_) | Need::Login
+            );
             let is_let_by_session = match declared.need {
                 Need::Nothing | Need::Identity => true,
                 _ => is_let && takes_sessions,

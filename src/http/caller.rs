@@ -260,7 +260,7 @@ fn shown(parts: &Parts, need: Need) -> Shown {
         return authorization(value).unwrap_or(Shown::Malformed);
     }
     // A session is for the pages of administrators, not for the API of images.
-    if matches!(need, Need::Registry(_) | Need::Login)
+    if matches!(need, Need::Registry(_) | Need::Queried(_) | Need::Login)
         && let Some(token) = cookie(&parts.headers, SESSION_COOKIE)
     {
         return Shown::Session(token.to_owned());

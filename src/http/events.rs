@@ -26,11 +26,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wharf_auth::action::Action;
+use wharf_auth::authorizer::Answer;
 use wharf_storage::metadata::{Event, Stream};
 use wharf_storage::oci::RepositoryName;
 
 use super::State as Shared;
-use super::access::{Call, Need};
+use super::access::{Need, queried};
 use super::caller::{self, Wanted};
 use super::error::{Code, Error};
 use super::extract::{Parameters, header_text};
@@ -50,6 +51,9 @@ const ASK_EVERY: Duration = Duration::from_secs(3);
 /// How often something is sent so that nobody takes the stream for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// What a reader needs.
+pub(super) const NEED: Need = Need::Queried(Action::ReadEvents);
+
 /// What somebody wants to be told.
 struct Wish {
     stream: Stream,
@@ -60,19 +64,11 @@ struct Wish {
 /// `GET /events`.
 pub(super) async fn get(
     State(state): State<Shared>,
-    call: Call,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, _) = request.into_parts();
     let repositories: Vec<String> = parameters.all("repository").map(Into::into).collect();
-    if let Err(error) = may_read(&call, &repositories) {
-        // Who says nothing is asked who it is.
-        return match call.is_unknown() {
-            true => Err(caller::challenge(&state, &parts, wanted(), None)),
-            false => Err(error),
-        };
-    }
     let accept = header_text(&parts.headers, header::ACCEPT).unwrap_or_default();
     let is_stream = accept.contains("text/event-stream");
     let wish = wish(&state, &parameters, &parts, repositories.clone()).await?;
@@ -83,29 +79,6 @@ pub(super) async fn get(
         return Ok(follow(state, wish, parts, repositories));
     }
     page(&state, wish, &parameters).await
-}
-
-/// Whether the caller may read what happened in these repositories, or in all where none is named
-/// as such.
-fn may_read(call: &Call, repositories: &[String]) -> Result<(), Error> {
-    let names: Option<Vec<RepositoryName>> = match repositories {
-        [] => None,
-        // A pattern is no name.
-        named => named.iter().map(|name| name.parse().ok()).collect(),
-    };
-    match names {
-        None => call.require(Action::ReadEvents, None),
-        Some(names) => names
-            .iter()
-            .try_for_each(|name| call.require(Action::ReadEvents, Some(name))),
-    }
-}
-
-const fn wanted() -> Wanted<'static> {
-    Wanted {
-        need: Need::Identity,
-        repository: None,
-    }
 }
 
 async fn wish(
@@ -267,9 +240,19 @@ impl Following {
 
     /// Whether what the client showed when it came would still open the stream.
     async fn still_may(&self) -> Option<()> {
-        let caller = caller::identify(&self.state, &self.parts, wanted()).await;
-        let call = Call::new(&self.state, caller.ok()?);
-        may_read(&call, &self.repositories).ok()
+        let wanted = Wanted {
+            need: NEED,
+            repository: None,
+        };
+        let caller = caller::identify(&self.state, &self.parts, wanted).await;
+        let caller = caller.ok()?;
+        let authority = &self.state.authority;
+        let names = queried(self.repositories.iter().map(String::as_str));
+        let may = |name: &Option<RepositoryName>| {
+            let answer = authority.decide(&caller, Action::ReadEvents, name.as_ref());
+            answer == Answer::Allowed
+        };
+        names.iter().all(may).then_some(())
     }
 
     fn written(&self, event: &Event) -> Sent {

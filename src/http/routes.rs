@@ -125,7 +125,7 @@ fn held(routes: Routes) -> Routes {
 
 /// What happened. Who may see it depends on the repositories that are asked about.
 fn told(routes: Routes) -> Routes {
-    routes.get("/events", Need::Identity, events::get)
+    routes.get("/events", events::NEED, events::get)
 }
 
 /// Administration, as JSON.

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `log` | `GET /events`, `wharf events tail`, and who may read them |
 //! | `webhooks` | deliveries: signatures, retries, dead letters, replay, formats |
+//! | `backlog` | a target that is down while 100,000 events wait |
 //! | `loss` | a thousand pushes, a failing sink, and a server that is killed |
 //! | `nats` | a real NATS server |
 //! | `hook` | the server that webhooks are delivered to |
 
+mod backlog;
 mod hook;
 mod log;
 mod loss;

@@ -52,6 +52,15 @@ impl Process {
         );
     }
 
+    /// How much memory it has.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let text = std::fs::read_to_string(path).expect("the process runs");
+        let pages = text.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let pages: u64 = pages.expect("a number of pages");
+        pages * 4096
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;
