@@ -5,6 +5,7 @@
 //! | `access` | who may do what: logins of real clients, tokens, revoking, TLS |
 //! | `api` | what the API does with requests that no library mends |
 //! | `clients` | what people use a registry with |
+//! | `collection` | what nothing needs any more, and what can be restored |
 //! | `ecr` | Amazon ECR's API, with `aws` and boto3 |
 //! | `events` | what happened, as others are told: streams, webhooks, NATS |
 //! | `dockerfile` | the image of Wharf itself |
@@ -17,6 +18,7 @@
 mod access;
 mod api;
 mod clients;
+mod collection;
 mod dockerfile;
 mod ecr;
 mod events;
