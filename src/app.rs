@@ -14,6 +14,7 @@ use wharf_auth::authority::{self, Authority, Enforcement};
 use wharf_auth::directory::Directory;
 use wharf_auth::oidc::Fetcher;
 use wharf_auth::seal::{self, Sealer};
+use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::{Clock, SystemClock};
 use wharf_storage::disk::{self, DiskStore};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
@@ -24,10 +25,10 @@ use crate::config::Config;
 use crate::events::{self, Dispatcher, Endpoints, Feed};
 use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
-use crate::jobs::{collection, lifecycle, refresh, sweep};
+use crate::jobs::{collection, lifecycle, refresh, scrub, sweep};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::registry::{self, Collector, Graces, Lifecycles, Registry};
+use crate::registry::{self, Collector, Graces, Lifecycles, Registry, Scrubber};
 use crate::shutdown::Shutdown;
 
 /// Why the server can't start.
@@ -106,6 +107,7 @@ impl Office {
 #[derive(Debug)]
 pub struct App {
     registry: Arc<Registry>,
+    blobs: Arc<dyn BlobStore>,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     feed: Arc<Feed>,
@@ -128,6 +130,7 @@ impl App {
         // Nothing else runs yet that this could keep waiting.
         let disk = DiskStore::open(config.data())?;
         let office = Office::open(config)?;
+        let blobs: Arc<dyn BlobStore> = Arc::new(disk.clone());
         let registry = Arc::new(registry(config, &office, disk));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
@@ -142,6 +145,7 @@ impl App {
         let outbound = Arc::new(Outbound::new(config.outbound.allow.clone())?);
         Ok(Self {
             registry,
+            blobs,
             metrics: Arc::new(Metrics::new()),
             authority: Arc::new(authority(config, &office, &outbound).await?),
             feed: Arc::new(Feed::open(office.metadata.clone()).await?),
@@ -183,6 +187,7 @@ impl App {
             Lifecycles::new(self.office.metadata.clone(), Arc::clone(&self.office.clock));
         jobs.spawn(lifecycle::run(lifecycles, every, shutdown.token()));
         self.collect(&jobs, shutdown.token());
+        self.scrub(&jobs, shutdown.token());
         let registry = Arc::clone(&self.registry);
         jobs.spawn(lifecycle::record_pulls(registry, shutdown.token()));
         let every = config.auth.refresh_every.duration();
@@ -231,6 +236,20 @@ impl App {
         jobs.spawn(async move {
             collection::run(collector, &*clock, every, grace, stop).await;
         });
+    }
+
+    /// Starts to read all bytes again from time to time, where it is wanted.
+    fn scrub(&self, jobs: &TaskTracker, stop: CancellationToken) {
+        let config = &self.config.scrub;
+        let every = config.run_every.duration();
+        if every.is_zero() {
+            return;
+        }
+        let (blobs, instance) = (Arc::clone(&self.blobs), Arc::clone(&self.instance));
+        let rate = config.bytes_per_second.bytes();
+        let scrubber = scrubber(&self.office, blobs, instance, rate);
+        let clock = Arc::clone(&self.office.clock);
+        jobs.spawn(async move { scrub::run(scrubber, &*clock, every, stop).await });
     }
 
     /// Who delivers events.
@@ -329,6 +348,22 @@ pub(crate) fn collector(config: &Config, office: &Office, holder: Arc<str>) -> C
     };
     let clock = Arc::clone(&office.clock);
     Collector::new(office.metadata.clone(), clock, graces, holder)
+}
+
+/// Who reads all bytes again, as a process of this name.
+pub(crate) fn scrubber(
+    office: &Office,
+    blobs: Arc<dyn BlobStore>,
+    holder: Arc<str>,
+    bytes_per_second: u64,
+) -> Scrubber {
+    let (metadata, clock) = (office.metadata.clone(), Arc::clone(&office.clock));
+    Scrubber::new(metadata, blobs, clock, holder, bytes_per_second)
+}
+
+/// The blobs, for reading beside a server that runs.
+pub(crate) fn blobs_to_read(config: &Config) -> Arc<dyn BlobStore> {
+    Arc::new(DiskStore::beside(config.data()))
 }
 
 /// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running

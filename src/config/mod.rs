@@ -18,6 +18,7 @@
 //! | `ecr` | `[ecr]`: what the ECR API says of itself |
 //! | `lifecycle` | `[lifecycle]`: policies that remove images |
 //! | `gc` | `[gc]`: the trash, and the collection of what nothing needs |
+//! | `scrub` | `[scrub]`: reading all bytes again |
 //! | `audit` | `[audit]`: the log of who did what |
 //! | `events` | `[events]`: the log of what happened, and its deliveries |
 //! | `units` | durations and sizes as texts |
@@ -37,6 +38,7 @@ mod log;
 mod metrics;
 mod outbound;
 mod registry;
+mod scrub;
 mod server;
 mod sources;
 mod storage;
@@ -61,6 +63,7 @@ pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use registry::{MissingContent, Registry};
+pub use scrub::Scrub;
 pub use server::Server;
 pub use storage::Storage;
 pub use tls::Tls;
@@ -93,6 +96,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// The trash, and the collection of what nothing needs.
     pub gc: Gc,
+    /// Reading all bytes again.
+    pub scrub: Scrub,
     /// The log of who did what.
     pub audit: Audit,
     /// The log of what happened, and its deliveries.

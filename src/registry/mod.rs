@@ -15,6 +15,7 @@
 //! | `referrers` | the referrers of a manifest, of both kinds |
 //! | `collection` | collecting what nothing needs any more |
 //! | `delete` | taking manifests, tags and blobs out of sight |
+//! | `scrub` | reading all bytes again, to find those that have changed |
 //! | `sweep` | ending forgotten uploads, removing needless bytes |
 //! | `error` | what can be wrong, in the domain's words |
 
@@ -29,6 +30,7 @@ mod pulls;
 mod push;
 mod referrers;
 mod repository;
+mod scrub;
 mod sweep;
 mod upload;
 
@@ -51,6 +53,7 @@ pub use page::Page;
 pub use pulls::EXCLUSIONS;
 pub use push::{ManifestTarget, PushedManifest};
 pub use repository::TEMPLATES;
+pub use scrub::{Scrubbed, Scrubber};
 pub use sweep::Swept;
 pub use upload::{Body, BodyError, Chunk, Session, UploadStatus};
 

@@ -64,8 +64,8 @@ pub struct DiskStore {
 struct Shared {
     root: PathBuf,
     epoch: String,
-    /// The lock goes with the file.
-    _lock: File,
+    /// The lock goes with the file. Without one, somebody else has it.
+    _lock: Option<File>,
 }
 
 impl DiskStore {
@@ -108,11 +108,24 @@ impl DiskStore {
         let shared = Shared {
             root: root.to_owned(),
             epoch: boot_id(),
-            _lock: lock,
+            _lock: Some(lock),
         };
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// The folder as it is, for reading blobs beside the server that has it.
+    #[must_use]
+    pub fn beside(root: &Path) -> Self {
+        let shared = Shared {
+            root: root.to_owned(),
+            epoch: boot_id(),
+            _lock: None,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     fn upload_path(&self, id: UploadId) -> PathBuf {

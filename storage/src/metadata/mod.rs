@@ -16,6 +16,7 @@
 //! | `uploads` | the rows of uploads under way |
 //! | `collection` | what nothing needs any more, step by step until it is forgotten |
 //! | `removals` | bytes that wait to be removed |
+//! | `scrub` | which bytes were found to be right or wrong |
 //! | `trash` | what was deleted, and bringing it back; the history of tags |
 //! | [`provenance`] | what keeps a digest, or what removed it |
 //! | `jobs` | work that one server does at a time |
@@ -48,6 +49,7 @@ pub mod provenance;
 mod referrers;
 mod removals;
 mod repositories;
+mod scrub;
 mod settings;
 pub mod sqlite;
 mod tags;
@@ -78,6 +80,7 @@ pub use images::{Image, ImageFacts, Pull, Pulled, StorageClass};
 pub use jobs::Hold;
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
+pub use scrub::{Check, ToCheck, Verdict};
 pub use settings::{
     Deleted, RepositoryRecord, RepositorySettings, TagMutability, TagMutabilityError,
 };
