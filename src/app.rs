@@ -19,16 +19,19 @@ use wharf_storage::clock::{Clock, SystemClock};
 use wharf_storage::disk::{self, DiskStore};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
 use wharf_storage::metadata::{self, Creation, Metadata};
+use wharf_storage::record::RecordStore;
 
 use crate::audit;
 use crate::config::Config;
 use crate::events::{self, Dispatcher, Endpoints, Feed};
 use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
-use crate::jobs::{collection, lifecycle, refresh, scrub, sweep};
+use crate::jobs::{collection, lifecycle, records, refresh, scrub, sweep};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::registry::{self, Collector, Graces, Lifecycles, Registry, Scrubber};
+use crate::registry::{
+    self, Collector, Graces, Lifecycles, Rebuilder, Recorder, Registry, Scrubber,
+};
 use crate::shutdown::Shutdown;
 
 /// Why the server can't start.
@@ -108,6 +111,7 @@ impl Office {
 pub struct App {
     registry: Arc<Registry>,
     blobs: Arc<dyn BlobStore>,
+    records: Arc<dyn RecordStore>,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     feed: Arc<Feed>,
@@ -131,6 +135,7 @@ impl App {
         let disk = DiskStore::open(config.data())?;
         let office = Office::open(config)?;
         let blobs: Arc<dyn BlobStore> = Arc::new(disk.clone());
+        let records: Arc<dyn RecordStore> = Arc::new(disk.clone());
         let registry = Arc::new(registry(config, &office, disk));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
@@ -146,6 +151,7 @@ impl App {
         Ok(Self {
             registry,
             blobs,
+            records,
             metrics: Arc::new(Metrics::new()),
             authority: Arc::new(authority(config, &office, &outbound).await?),
             feed: Arc::new(Feed::open(office.metadata.clone()).await?),
@@ -188,6 +194,9 @@ impl App {
         jobs.spawn(lifecycle::run(lifecycles, every, shutdown.token()));
         self.collect(&jobs, shutdown.token());
         self.scrub(&jobs, shutdown.token());
+        if self.config.storage.records {
+            jobs.spawn(records::run(self.recorder(), shutdown.token()));
+        }
         let registry = Arc::clone(&self.registry);
         jobs.spawn(lifecycle::record_pulls(registry, shutdown.token()));
         let every = config.auth.refresh_every.duration();
@@ -236,6 +245,19 @@ impl App {
         jobs.spawn(async move {
             collection::run(collector, &*clock, every, grace, stop).await;
         });
+    }
+
+    /// Who keeps records beside the bytes.
+    fn recorder(&self) -> Recorder {
+        let Office {
+            metadata, clock, ..
+        } = &self.office;
+        Recorder::new(
+            metadata.clone(),
+            Arc::clone(&self.records),
+            Arc::clone(clock),
+            Arc::clone(&self.instance),
+        )
     }
 
     /// Starts to read all bytes again from time to time, where it is wanted.
@@ -359,6 +381,17 @@ pub(crate) fn scrubber(
 ) -> Scrubber {
     let (metadata, clock) = (office.metadata.clone(), Arc::clone(&office.clock));
     Scrubber::new(metadata, blobs, clock, holder, bytes_per_second)
+}
+
+/// Who makes a lost database anew.
+pub(crate) fn rebuilder(office: &Office, config: &Config) -> Rebuilder {
+    let disk = DiskStore::beside(config.data());
+    Rebuilder {
+        metadata: office.metadata.clone(),
+        blobs: Arc::new(disk.clone()),
+        records: Arc::new(disk),
+        clock: Arc::clone(&office.clock),
+    }
 }
 
 /// The blobs, for reading beside a server that runs.

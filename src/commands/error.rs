@@ -59,6 +59,9 @@ pub(super) enum Error {
     /// Nothing was collected.
     #[error("{0}")]
     Collection(String),
+    /// The database is not made anew.
+    #[error("{0}")]
+    Rebuild(String),
     /// Bytes are wrong, or can't be read.
     #[error("bytes are damaged")]
     Damaged,

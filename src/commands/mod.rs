@@ -10,6 +10,7 @@
 //! | `lifecycle`, `tag` | what removes images, and what keeps them; where a tag has been |
 //! | `gc`, `trash`, `why` | what nothing needs any more, what can be restored, and why |
 //! | `scrub` | whether the bytes are still right |
+//! | `rebuild` | a lost database, made anew |
 //! | `can` | whether somebody may, and why |
 //! | `audit` | who did what |
 //! | `events` | what happened |
@@ -33,6 +34,7 @@ mod lifecycle;
 mod office;
 mod open_files;
 mod policy;
+mod rebuild;
 mod robot;
 mod scrub;
 mod serve;
@@ -92,6 +94,8 @@ enum Command {
     Trash(trash::Command),
     /// Read the bytes of all blobs again, to find those that have changed
     Scrub(scrub::Arguments),
+    /// Make a lost database anew, as far as the bytes and the records beside them tell
+    Rebuild(rebuild::Arguments),
     /// Tell what keeps a digest, or what removed it
     Why(why::Arguments),
     /// Tell whether somebody may do something, and why
@@ -124,6 +128,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Gc(command) => gc::run(command),
         Command::Trash(command) => trash::run(command),
         Command::Scrub(arguments) => scrub::run(arguments),
+        Command::Rebuild(arguments) => rebuild::run(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::Can(arguments) => can::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),

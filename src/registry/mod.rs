@@ -15,6 +15,8 @@
 //! | `referrers` | the referrers of a manifest, of both kinds |
 //! | `collection` | collecting what nothing needs any more |
 //! | `delete` | taking manifests, tags and blobs out of sight |
+//! | `records` | copies of manifests and tags beside the bytes |
+//! | `rebuild` | making a lost database anew |
 //! | `scrub` | reading all bytes again, to find those that have changed |
 //! | `sweep` | ending forgotten uploads, removing needless bytes |
 //! | `error` | what can be wrong, in the domain's words |
@@ -28,6 +30,8 @@ mod page;
 mod pull;
 mod pulls;
 mod push;
+mod rebuild;
+mod records;
 mod referrers;
 mod repository;
 mod scrub;
@@ -52,6 +56,8 @@ pub use lifecycle::{Lifecycles, Ran};
 pub use page::Page;
 pub use pulls::EXCLUSIONS;
 pub use push::{ManifestTarget, PushedManifest};
+pub use rebuild::{Rebuilder, Rebuilt};
+pub use records::Recorder;
 pub use repository::TEMPLATES;
 pub use scrub::{Scrubbed, Scrubber};
 pub use sweep::Swept;

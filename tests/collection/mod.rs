@@ -3,11 +3,13 @@
 //! | module | what it asks |
 //! |---|---|
 //! | `online` | ten thousand images pushed, mounted and deleted under a collection that never rests |
+//! | `rebuild` | a lost database, made anew |
 //! | `scrub` | bytes that change on the disk are found, and mended by the next push |
 //! | `commands` | `wharf gc`, `wharf why`, `wharf trash`, `wharf tag history` and `rollback` |
 
 mod commands;
 mod online;
+mod rebuild;
 mod scrub;
 
 use std::path::Path;

@@ -7,6 +7,7 @@
 //!   uploads/<upload id>                    bytes that are still arriving
 //!   blobs/sha256/ab/<hex>-<upload id>      the bytes of a blob, never changed
 //!   blobs/sha512/ab/<hex>-<upload id>
+//!   records/<repository>/_manifests/<digest>.json   see record
 //! ```
 //!
 //! An upload becomes a blob by fdatasync of its file, a rename, and fsync of the folder it came
@@ -16,10 +17,14 @@
 //! | module | job |
 //! |---|---|
 //! | `append` | hashes and writes what arrives |
+//! | `list` | finds the blobs that lie here |
+//! | `records` | records of manifests |
 //! | `read` | hands out the bytes of blobs |
 
 mod append;
+mod list;
 mod read;
+mod records;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -30,7 +35,7 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 use tokio::task::spawn_blocking;
 
-use crate::blob::{BlobStore, ByteStream, Error, Location};
+use crate::blob::{BlobStore, ByteStream, Error, Location, StoredBlobs};
 use crate::oci::{Algorithm, Digest};
 use crate::upload::{Appender, Hasher, Progress, UploadId, UploadStore};
 
@@ -197,6 +202,10 @@ impl BlobStore for DiskStore {
             remove_if_there(&path).map_err(|source| Error::from_io("remove", &location, source))
         })
         .await
+    }
+
+    async fn stored(&self) -> Result<StoredBlobs, Error> {
+        Ok(list::all(self.shared.root.join("blobs")))
     }
 }
 

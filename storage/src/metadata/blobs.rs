@@ -238,7 +238,7 @@ fn linked(
 }
 
 /// Lets a repository see a blob.
-fn link(
+pub(super) fn link(
     transaction: &mut dyn Transaction,
     repository_id: i64,
     blob_id: i64,

@@ -240,7 +240,7 @@ pub(super) fn remove(
     Ok(())
 }
 
-fn push_manifest(
+pub(super) fn push_manifest(
     transaction: &mut dyn Transaction,
     journal: &mut Journal,
     push: &ManifestPush,

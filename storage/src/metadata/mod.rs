@@ -17,6 +17,7 @@
 //! | `collection` | what nothing needs any more, step by step until it is forgotten |
 //! | `removals` | bytes that wait to be removed |
 //! | `scrub` | which bytes were found to be right or wrong |
+//! | `adopt` | taking in what lies in a store already |
 //! | `trash` | what was deleted, and bringing it back; the history of tags |
 //! | [`provenance`] | what keeps a digest, or what removed it |
 //! | `jobs` | work that one server does at a time |
@@ -34,6 +35,7 @@
 //! Times and names come in as values; nothing here looks at a clock or makes up a name.
 
 mod access;
+mod adopt;
 mod audit;
 mod blobs;
 mod collection;
