@@ -19,10 +19,12 @@
 //! | `append` | hashes and writes what arrives |
 //! | `list` | finds the blobs that lie here |
 //! | `records` | records of manifests |
+//! | `map` | blobs as maps of memory |
 //! | `read` | hands out the bytes of blobs |
 
 mod append;
 mod list;
+mod map;
 mod read;
 mod records;
 
@@ -69,6 +71,7 @@ pub struct DiskStore {
 struct Shared {
     root: PathBuf,
     epoch: String,
+    maps: Arc<map::Maps>,
     /// The lock goes with the file. Without one, somebody else has it.
     _lock: Option<File>,
 }
@@ -113,6 +116,7 @@ impl DiskStore {
         let shared = Shared {
             root: root.to_owned(),
             epoch: boot_id(),
+            maps: Arc::default(),
             _lock: Some(lock),
         };
         Ok(Self {
@@ -126,6 +130,7 @@ impl DiskStore {
         let shared = Shared {
             root: root.to_owned(),
             epoch: boot_id(),
+            maps: Arc::default(),
             _lock: None,
         };
         Self {
@@ -192,12 +197,14 @@ async fn blocking<T: Send + 'static>(
 #[async_trait::async_trait]
 impl BlobStore for DiskStore {
     async fn read(&self, location: &Location, range: Range<u64>) -> Result<ByteStream, Error> {
-        read::open(self.blob_path(location), location.clone(), range).await
+        let maps = Arc::clone(&self.shared.maps);
+        read::open(maps, self.blob_path(location), location.clone(), range).await
     }
 
     async fn remove(&self, location: &Location) -> Result<(), Error> {
         let path = self.blob_path(location);
         let location = location.clone();
+        self.shared.maps.forget(&location);
         blocking(move || {
             remove_if_there(&path).map_err(|source| Error::from_io("remove", &location, source))
         })
