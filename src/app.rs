@@ -317,7 +317,7 @@ impl App {
                 host: config.ecr.host.as_str().into(),
             },
         };
-        let state = http::State {
+        let state = http::State::new(http::Doors {
             registry: Arc::clone(&self.registry),
             authority: Arc::clone(&self.authority),
             administration: office.administration.clone(),
@@ -336,7 +336,7 @@ impl App {
             metrics: Arc::clone(&self.metrics),
             stopping,
             settings: Arc::new(settings),
-        };
+        });
         (state, writer)
     }
 }
