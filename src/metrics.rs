@@ -221,6 +221,11 @@ impl Metrics {
             .observe(since.as_secs_f64());
     }
 
+    /// An endpoint took an event that had been given up.
+    pub fn event_resent(&self, endpoint: &str) {
+        self.event_ended(endpoint, "delivered");
+    }
+
     /// An endpoint didn't take an event.
     pub fn event_failed(&self, endpoint: &str) {
         self.event_ended(endpoint, "failed");

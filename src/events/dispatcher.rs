@@ -35,6 +35,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How many events are forgotten at once.
 const FORGET: u64 = 2000;
 
+/// How long a courier may take to go home before it is called off.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// What of the events can be chosen.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -245,14 +248,20 @@ impl Dispatcher {
     }
 }
 
-/// Sends couriers home. What they had under way is told again by the next one.
+/// Sends couriers home. What they had under way is cut, and told again by the next one; nobody waits
+/// for a target that hangs.
 async fn dismiss(couriers: impl Iterator<Item = (String, AtWork)>) {
     let couriers: Vec<AtWork> = couriers.map(|(_, one)| one).collect();
     for one in &couriers {
         one.stop.cancel();
     }
-    for one in couriers {
-        let _ = one.task.await;
+    let deadline = tokio::time::Instant::now() + PARTING;
+    for mut one in couriers {
+        let parted = tokio::time::timeout_at(deadline, &mut one.task).await;
+        if parted.is_err() {
+            one.task.abort();
+            let _ = one.task.await;
+        }
     }
 }
 

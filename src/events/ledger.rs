@@ -27,6 +27,8 @@ pub(super) struct Ledger {
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
     open: Arc<Mutex<HashMap<String, EndpointProgress>>>,
+    /// Held by who writes: a second one waits until what the first one took is written.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Ledger {
@@ -36,6 +38,7 @@ impl Ledger {
             clock,
             holder,
             open: Arc::default(),
+            writing: Arc::default(),
         }
     }
 
@@ -99,8 +102,9 @@ impl Ledger {
         progress.is_some_and(|progress| progress.dead.len() >= MOST_DEAD)
     }
 
-    /// Writes what was noted. What can't be written is noted again.
+    /// Writes what was noted up to now. What can't be written is noted again.
     pub(super) async fn write(&self) {
+        let _turn = self.writing.lock().await;
         let open = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *open)

@@ -19,6 +19,10 @@
 //!
 //! An event goes to the dead letters when the endpoint takes others and not this one, ten times
 //! over; and when the endpoint is down and the event is older than what is worth waiting for.
+//!
+//! Those that somebody wants to be sent again come back as [`letters`].
+
+mod letters;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,6 +31,8 @@ use std::time::Duration;
 use wharf_storage::clock::Timestamp;
 use wharf_storage::metadata::Event;
 use wharf_storage::oci::RepositoryName;
+
+use self::letters::Letters;
 
 /// How many deliveries run at once, of different repositories.
 const AT_ONCE: usize = 8;
@@ -56,6 +62,7 @@ pub struct Window {
     ready: BTreeSet<i64>,
     /// The first of each lane that waits for its next attempt.
     later: BTreeSet<(Timestamp, i64)>,
+    letters: Letters,
     busy: usize,
     successes: u64,
     failures_in_row: u32,
@@ -79,6 +86,17 @@ pub struct Next {
     pub event: Arc<Event>,
     /// Which attempt it is, from 1.
     pub attempt: u64,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a delivery comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The log, in its order.
+    Log,
+    /// The dead letters.
+    Letters,
 }
 
 /// An event that was given up.
@@ -101,6 +119,7 @@ impl Window {
             lanes: HashMap::new(),
             ready: BTreeSet::new(),
             later: BTreeSet::new(),
+            letters: Letters::default(),
             busy: 0,
             successes: 0,
             failures_in_row: 0,
@@ -156,20 +175,44 @@ impl Window {
         self.waiting.insert(event.seq, event);
     }
 
+    /// Takes a dead letter, to be sent once more; it was tried so often already.
+    pub fn add_letter(&mut self, event: Arc<Event>, attempts: u64) {
+        self.letters.add(event, attempts);
+    }
+
+    /// Whether there is a dead letter whose attempt isn't over.
+    #[must_use]
+    pub fn has_letters(&self) -> bool {
+        !self.letters.is_empty()
+    }
+
     /// Skips to a place, as when what lies before it is not kept any more.
     pub fn skip_to(&mut self, read: i64) {
         self.read = self.read.max(read);
     }
 
-    /// A delivery that can be made now.
-    pub fn next(&mut self, now: Timestamp) -> Option<Next> {
-        let at_once = match self.failures_in_row {
+    fn at_once(&self) -> usize {
+        match self.failures_in_row {
             0 => AT_ONCE,
             _ => 1,
-        };
-        if self.busy >= at_once || now < self.paused_until {
+        }
+    }
+
+    /// A delivery that can be made now.
+    pub fn next(&mut self, now: Timestamp) -> Option<Next> {
+        if self.busy >= self.at_once() || now < self.paused_until {
             return None;
         }
+        // Letters have places of their own; where there is one place for all, it is for the log.
+        let next = match self.failures_in_row {
+            0 => self.letters.next().or_else(|| self.next_of_log(now)),
+            _ => self.next_of_log(now).or_else(|| self.letters.next()),
+        };
+        self.busy += usize::from(next.is_some());
+        next
+    }
+
+    fn next_of_log(&mut self, now: Timestamp) -> Option<Next> {
         let is_due = |later: &BTreeSet<(Timestamp, i64)>| {
             let first = later.first();
             first.is_some_and(|(due, _)| *due <= now)
@@ -190,19 +233,21 @@ impl Window {
         let event = Arc::clone(self.waiting.get(&seq)?);
         let lane = self.lanes.get_mut(&event.repository)?;
         lane.attempts += 1;
-        self.busy += 1;
-        let attempt = lane.attempts;
-        Some(Next { event, attempt })
+        Some(Next {
+            event,
+            attempt: lane.attempts,
+            source: Source::Log,
+        })
     }
 
     /// When the next delivery can be made, should nothing else happen before.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
-        // With a delivery under way its end tells more.
-        if self.busy > 0 {
+        // The end of one that is under way tells more.
+        if self.busy >= self.at_once() {
             return None;
         }
-        let first = match self.ready.is_empty() {
+        let first = match self.ready.is_empty() && !self.letters.is_ready() {
             true => self.later.first().map(|(due, _)| *due)?,
             false => Timestamp::from_micros(0),
         };
@@ -210,27 +255,41 @@ impl Window {
     }
 
     /// A delivery was taken.
-    pub fn delivered(&mut self, event: &Event) {
-        self.busy -= 1;
+    pub fn delivered(&mut self, next: &Next) {
         self.successes += 1;
         self.failures_in_row = 0;
         self.paused_until = Timestamp::from_micros(0);
-        self.done(event.seq, &event.repository);
+        self.passed_over(next);
+    }
+
+    /// A delivery turned out to be none: there are no words for the event.
+    pub fn passed_over(&mut self, next: &Next) {
+        self.busy -= 1;
+        match next.source {
+            Source::Log => self.done(next.event.seq, &next.event.repository),
+            Source::Letters => self.letters.ended(next.event.seq),
+        }
     }
 
     /// A delivery was not taken. `after` is what the endpoint asked for, and `jitter` between 0 and
     /// 1. Gives what is given up by it.
     pub fn failed(
         &mut self,
-        event: &Event,
+        next: &Next,
         now: Timestamp,
         after: Option<Duration>,
         jitter: f64,
     ) -> Vec<Dead> {
+        let event = &next.event;
         self.busy -= 1;
         self.failures_in_row = self.failures_in_row.saturating_add(1);
         let probe = pause(u64::from(self.failures_in_row), jitter).min(LONGEST_PROBE);
-        self.paused_until = now.after(after.unwrap_or(probe));
+        let until = now.after(after.unwrap_or(probe));
+        self.paused_until = self.paused_until.max(until);
+        if next.source == Source::Letters {
+            self.letters.ended(event.seq);
+            return self.give_up_old(now);
+        }
         let Some(lane) = self.lanes.get_mut(&event.repository) else {
             return Vec::new();
         };
@@ -240,12 +299,9 @@ impl Window {
         let is_poison = lane.attempts >= MOST_ATTEMPTS && self.successes > lane.successes_before;
         if is_poison {
             let attempts = lane.attempts;
-            let dead = self.waiting.get(&event.seq).cloned();
             self.done(event.seq, &event.repository);
-            return dead
-                .map(|event| Dead { event, attempts })
-                .into_iter()
-                .collect();
+            let event = Arc::clone(event);
+            return vec![Dead { event, attempts }];
         }
         let wait = pause(lane.attempts, jitter).max(after.unwrap_or_default());
         self.later.insert((now.after(wait), event.seq));

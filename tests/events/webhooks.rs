@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -260,6 +260,44 @@ fn what_was_given_up_is_listed_and_sent_again() {
     // What comes now is delivered as ever.
     push(&client, "hooks/dead", "v9", "afterwards");
     assert_eq!(hook.wait_for(4)[3].json()["data"]["image-tag"], "v9");
+}
+
+#[test]
+fn a_letter_that_finds_its_endpoint_gone_disables_it_and_waits() {
+    let registry = Registry::wharf_with(&[
+        ("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]"),
+        ("WHARF__EVENTS__GIVE_UP_AFTER", "1s"),
+    ]);
+    let client = Client::new(registry.base());
+    let says = Arc::new(AtomicU16::new(503));
+    let hook = Hook::answering({
+        let says = Arc::clone(&says);
+        move |_| (says.load(Ordering::SeqCst), "Retry-After: 0\r\n")
+    });
+    endpoint(&registry, "late", hook.url(), &["--type", "*.pushed"]);
+    push(&client, "hooks/late", "v1", "content");
+    let told = |what: &str, is_so: &dyn Fn(&Value) -> bool| {
+        wait::until(what, Duration::from_secs(60), || {
+            let answer = ask(&client, "GET", "/late", &Value::Null).json();
+            is_so(&answer).then_some(answer)
+        })
+    };
+    told("a dead letter", &|answer| answer["dead_letters"] == 1);
+    says.store(410, Ordering::SeqCst);
+    registry
+        .administer(["endpoint", "resend", "late"])
+        .succeeds();
+    let answer = told("it is disabled", &|answer| answer["enabled"] == false);
+    assert_eq!(answer["disabled"]["reason"], "it answers 410 Gone");
+    assert_eq!(answer["dead_letters"], 1);
+    says.store(200, Ordering::SeqCst);
+    registry
+        .administer(["endpoint", "enable", "late"])
+        .succeeds();
+    hook.wait_for(1);
+    told("no dead letter is left", &|answer| {
+        answer["dead_letters"] == 0
+    });
 }
 
 #[test]

@@ -26,6 +26,15 @@ fn event(seq: i64, repository: &str) -> Arc<Event> {
     })
 }
 
+/// A delivery of the log that ended.
+fn of_log(seq: i64, repository: &str) -> Next {
+    Next {
+        event: event(seq, repository),
+        attempt: 1,
+        source: Source::Log,
+    }
+}
+
 fn window(events: &[(i64, &str)]) -> Window {
     let mut window = Window::new(0, DAYS);
     for (seq, repository) in events {
@@ -43,14 +52,14 @@ fn start(window: &mut Window, now: Timestamp) -> Vec<i64> {
 fn one_repository_waits_for_itself_and_others_go() {
     let mut window = window(&[(1, "a"), (2, "a"), (3, "b"), (4, "a"), (5, "b")]);
     assert_eq!(start(&mut window, at(1)), [1, 3]);
-    window.delivered(&event(3, "b"));
+    window.delivered(&of_log(3, "b"));
     assert_eq!(start(&mut window, at(1)), [5]);
     assert_eq!(window.cursor(), 0);
-    window.delivered(&event(1, "a"));
+    window.delivered(&of_log(1, "a"));
     assert_eq!(window.cursor(), 1);
-    window.delivered(&event(5, "b"));
+    window.delivered(&of_log(5, "b"));
     assert_eq!(start(&mut window, at(1)), [2]);
-    window.delivered(&event(2, "a"));
+    window.delivered(&of_log(2, "a"));
     assert_eq!(window.cursor(), 3);
 }
 
@@ -78,13 +87,13 @@ fn an_endpoint_that_takes_nothing_is_tried_with_one_at_a_time() {
     let mut window = window(&[(1, "a"), (2, "b"), (3, "c")]);
     assert_eq!(start(&mut window, at(1)), [1, 2, 3]);
     for (seq, name) in [(1, "a"), (2, "b"), (3, "c")] {
-        window.failed(&event(seq, name), at(1), None, 1.0);
+        window.failed(&of_log(seq, name), at(1), None, 1.0);
     }
     assert!(start(&mut window, at(1)).is_empty());
     // Three failures in a row: a pause of four seconds.
     assert_eq!(window.due(), Some(at(5)));
     assert_eq!(start(&mut window, at(5)), [1]);
-    window.delivered(&event(1, "a"));
+    window.delivered(&of_log(1, "a"));
     assert_eq!(start(&mut window, at(5)), [2, 3]);
 }
 
@@ -92,10 +101,10 @@ fn an_endpoint_that_takes_nothing_is_tried_with_one_at_a_time() {
 fn an_endpoint_is_left_alone_for_as_long_as_it_asks() {
     let mut window = window(&[(1, "a"), (2, "b")]);
     assert_eq!(window.next(at(0)).map(|next| next.attempt), Some(1));
-    window.failed(&event(1, "a"), at(0), Some(Duration::from_secs(90)), 1.0);
+    window.failed(&of_log(1, "a"), at(0), Some(Duration::from_secs(90)), 1.0);
     assert!(start(&mut window, at(89)).is_empty());
     assert_eq!(start(&mut window, at(90)), [2]);
-    window.delivered(&event(2, "b"));
+    window.delivered(&of_log(2, "b"));
     assert_eq!(start(&mut window, at(90)), [1]);
 }
 
@@ -113,7 +122,7 @@ fn what_only_fails_itself_is_given_up_and_its_repository_goes_on() {
         // Another repository shows that the endpoint is well.
         let other = 100 + i64::try_from(attempt).expect("a small number");
         window.add(event(other, "b"), true);
-        let dead = window.failed(&next.event, now, None, 1.0);
+        let dead = window.failed(&next, now, None, 1.0);
         if attempt == MOST_ATTEMPTS {
             assert_eq!(dead.len(), 1);
             assert_eq!((dead[0].event.seq, dead[0].attempts), (1, MOST_ATTEMPTS));
@@ -124,7 +133,7 @@ fn what_only_fails_itself_is_given_up_and_its_repository_goes_on() {
             if healthy.event.seq == 1 {
                 panic!("the failing one came before its pause was over");
             }
-            window.delivered(&healthy.event);
+            window.delivered(&healthy);
         }
     }
     let seqs = start(&mut window, now.after(LONGEST_PAUSE));
@@ -140,7 +149,7 @@ fn a_target_that_is_down_costs_nothing_until_its_events_are_too_old() {
     while dead.is_empty() {
         now = now.max(window.due().expect("it is tried again"));
         let next = window.next(now).expect("it is due");
-        dead = window.failed(&next.event, now, None, 1.0);
+        dead = window.failed(&next, now, None, 1.0);
         tries += 1;
         assert!(tries < 10_000);
     }
@@ -152,6 +161,50 @@ fn a_target_that_is_down_costs_nothing_until_its_events_are_too_old() {
     window.add(event(4, "a"), true);
     assert_eq!(window.give_up_old(now).len(), 1);
     assert_eq!(window.due(), None);
+}
+
+#[test]
+fn letters_take_their_turns_among_the_events_of_the_log() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    let mut window = Window::new(10, DAYS);
+    for (seq, name) in [(1, "x"), (2, "x"), (3, "y"), (4, "z")] {
+        window.add_letter(event(seq, name), 7);
+    }
+    for (seq, name) in (11..).zip(names) {
+        window.add(event(seq, name), true);
+    }
+    let first = window.next(at(1)).expect("a letter goes");
+    assert_eq!((first.event.seq, first.attempt), (1, 8));
+    assert_eq!(first.source, Source::Letters);
+    // Two letters of different repositories, and the rest is for the log.
+    assert_eq!(start(&mut window, at(1)), [3, 11, 12, 13, 14, 15, 16]);
+    window.delivered(&of_log(11, "a"));
+    assert_eq!(start(&mut window, at(1)), [17]);
+    window.delivered(&first);
+    assert_eq!(start(&mut window, at(1)), [2]);
+    assert_eq!(window.cursor(), 11);
+    assert!(window.has_letters());
+}
+
+#[test]
+fn a_letter_that_fails_is_tried_once_and_the_endpoint_is_left_alone() {
+    let mut window = Window::new(10, DAYS);
+    for (seq, name) in [(1, "x"), (2, "y"), (3, "z")] {
+        window.add_letter(event(seq, name), 7);
+    }
+    let (first, second) = (window.next(at(0)), window.next(at(0)));
+    let pause = Some(Duration::from_secs(90));
+    let failed = window.failed(&first.expect("a letter"), at(0), pause, 1.0);
+    assert!(failed.is_empty());
+    window.failed(&second.expect("a letter"), at(0), None, 1.0);
+    assert!(start(&mut window, at(89)).is_empty());
+    assert_eq!(window.due(), Some(at(90)));
+    // What comes in the log goes before them now.
+    window.add(event(11, "a"), true);
+    let next = window.next(at(90)).expect("it is due");
+    assert_eq!(next.event.seq, 11);
+    window.delivered(&next);
+    assert_eq!(start(&mut window, at(90)), [3]);
 }
 
 proptest! {
@@ -170,13 +223,13 @@ proptest! {
         let mut now = at(0);
         let mut done: Vec<Arc<Event>> = Vec::new();
         let mut dead: Vec<i64> = Vec::new();
-        let mut running: Vec<Arc<Event>> = Vec::new();
+        let mut running: Vec<Next> = Vec::new();
         let mut outcomes = outcomes.into_iter().chain(std::iter::repeat((true, 0)));
         while done.len() + dead.len() < repositories.len() {
             while let Some(next) = window.next(now) {
-                let same = |other: &Arc<Event>| other.repository == next.event.repository;
+                let same = |other: &Next| other.event.repository == next.event.repository;
                 prop_assert!(!running.iter().any(same));
-                running.push(next.event);
+                running.push(next);
             }
             if running.is_empty() {
                 now = now.max(window.due().expect("something waits"));
@@ -186,7 +239,7 @@ proptest! {
             let ended = running.remove(which % running.len());
             if is_taken {
                 window.delivered(&ended);
-                done.push(ended);
+                done.push(ended.event);
             } else {
                 let gone = window.failed(&ended, now, None, 0.5);
                 dead.extend(gone.iter().map(|dead| dead.event.seq));
