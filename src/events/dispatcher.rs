@@ -172,7 +172,7 @@ impl Dispatcher {
         endpoint: &EndpointRecord,
         ledger: &Ledger,
     ) -> Result<(Courier, watch::Sender<u64>), endpoints::Error> {
-        let secrets = endpoints::secrets(&self.sealer, endpoint, self.clock.now())?;
+        let secrets = endpoints::secrets(&self.sealer, endpoint)?;
         let url = sink::check(&endpoint.url, &self.outbound);
         let url = match url {
             // It may be opened again; until then its deliveries fail, and say why.

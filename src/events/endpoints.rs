@@ -6,14 +6,14 @@ use std::time::Duration;
 use url::Url;
 use wharf_auth::identity::is_name;
 use wharf_auth::seal::{OpenError, Sealer};
-use wharf_storage::clock::{Clock, Timestamp};
+use wharf_storage::clock::Clock;
 use wharf_storage::metadata::{
     self, EndpointChange, EndpointRecord, Metadata, NewEndpoint, Stream, StreamError,
 };
 use zeroize::Zeroizing;
 
 use super::format::{Format, FormatError};
-use super::sink::{self, Secret, SecretError, TargetError};
+use super::sink::{self, Secret, SecretError, TargetError, Timed};
 use crate::outbound::Outbound;
 
 /// How many patterns of one sort an endpoint has at most.
@@ -283,24 +283,19 @@ impl Endpoints {
     }
 }
 
-/// What deliveries to an endpoint are signed with at this moment, the newest first.
-pub(super) fn secrets(
-    sealer: &Sealer,
-    endpoint: &EndpointRecord,
-    now: Timestamp,
-) -> Result<Vec<Zeroizing<Vec<u8>>>, OpenError> {
+/// What deliveries to an endpoint are signed with, and until when, the newest first.
+pub(super) fn secrets(sealer: &Sealer, endpoint: &EndpointRecord) -> Result<Vec<Timed>, OpenError> {
     let name = sealed_as(&endpoint.name);
     let previous = endpoint.sealed_previous.as_ref();
-    let previous = previous.filter(|(_, until)| *until > now);
-    [
-        Some(&endpoint.sealed_secret),
-        previous.map(|(sealed, _)| sealed),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|sealed| sealer.open(&name, sealed))
-    .filter(|secret| secret.as_ref().map_or(true, |secret| !secret.is_empty()))
-    .collect()
+    let previous = previous.map(|(sealed, until)| (sealed, Some(*until)));
+    let mut secrets = Vec::new();
+    for (sealed, until) in std::iter::once((&endpoint.sealed_secret, None)).chain(previous) {
+        let secret = sealer.open(&name, sealed)?;
+        if !secret.is_empty() {
+            secrets.push(Timed { secret, until });
+        }
+    }
+    Ok(secrets)
 }
 
 fn sealed_as(name: &str) -> String {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -87,24 +87,35 @@ fn both_secrets_sign_while_one_takes_over() {
         .as_str()
         .expect("a secret")
         .to_owned();
+    // A running server sees the change within two seconds, and knows of the end when it comes.
+    let delivered = |tag: &str| {
+        push(&client, "hooks/rotated", tag, tag);
+        wait::until(tag, PATIENCE, || {
+            let is_it = |one: &Delivery| one.json()["data"]["image-tag"] == tag;
+            hook.taken().into_iter().find(is_it)
+        })
+    };
     std::thread::sleep(Duration::from_secs(2));
-    push(&client, "hooks/rotated", "v1", "content");
-    let taken = hook.wait_for(1);
-    assert!(is_signed(&taken[0], &old) && is_signed(&taken[0], &new));
+    let first = delivered("v1");
+    assert!(is_signed(&first, &old) && is_signed(&first, &new));
     let answer = ask(
         &client,
         "POST",
         "/rotated/secret",
-        &json!({"overlap": "0s"}),
+        &json!({"overlap": "4s"}),
     );
+    let rotated = Instant::now();
     let last = answer.json()["secret"]
         .as_str()
         .expect("a secret")
         .to_owned();
     std::thread::sleep(Duration::from_secs(2));
-    push(&client, "hooks/rotated", "v2", "more");
-    let taken = hook.wait_for(2);
-    assert!(is_signed(&taken[1], &last) && !is_signed(&taken[1], &new));
+    let second = delivered("v2");
+    assert!(is_signed(&second, &last) && is_signed(&second, &new));
+    assert!(!is_signed(&second, &old));
+    std::thread::sleep(Duration::from_secs(4).saturating_sub(rotated.elapsed()));
+    let third = delivered("v3");
+    assert!(is_signed(&third, &last) && !is_signed(&third, &new));
 }
 
 #[test]

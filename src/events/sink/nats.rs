@@ -65,11 +65,10 @@ impl JetStream {
     }
 
     async fn connect(&self) -> Result<jetstream::Context, String> {
-        let Target { url, secrets, .. } = &self.target;
+        let url = &self.target.url;
         let server = self.server(url).await?;
-        let secret = secrets
-            .first()
-            .map(|secret| String::from_utf8_lossy(secret));
+        let secret = self.target.secrets_at(self.target.clock.now()).next();
+        let secret = secret.map(String::from_utf8_lossy);
         let mut options = ConnectOptions::new()
             .name("wharf")
             .max_reconnects(0)

@@ -100,19 +100,15 @@ impl Webhook {
 #[async_trait]
 impl Sink for Webhook {
     async fn deliver(&self, message: &Message) -> Result<String, Failure> {
-        let Target {
-            url,
-            secrets,
-            outbound,
-            clock,
-        } = &self.0;
+        let target = &self.0;
+        let (url, outbound) = (&target.url, &target.outbound);
         // Which networks are open may have changed since the endpoint was made.
         outbound
             .check_host(url)
             .map_err(|error| Failure::retry(error.to_string()))?;
-        let now = clock.now();
+        let now = target.clock.now();
         let at = now.as_seconds();
-        let secrets: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_slice()).collect();
+        let secrets: Vec<&[u8]> = target.secrets_at(now).collect();
         let mut request = outbound
             .client()
             .post(url.clone())
