@@ -19,7 +19,7 @@ use super::filter::Filter;
 use super::format::{Format, Origin};
 use super::ledger::Ledger;
 use super::sink::{Failure, Message, Sink};
-use super::window::{Dead, Next, Source, Window};
+use super::window::{Dead, Fault, Next, Source, Window};
 use crate::metrics::Metrics;
 
 /// How many events are read at once.
@@ -212,11 +212,10 @@ impl Courier {
                 window.delivered(&next);
             }
             Err(Failure::Retry { reason, after }) => {
-                let now = self.clock.now();
-                let [byte] = random::bytes::<1>();
-                let dead = window.failed(&next, now, after, f64::from(byte) / 255.0);
-                self.bury(window, dead, &reason);
-                self.note_letter(&next, Some(reason));
+                self.failed(window, &next, Fault::Unavailable, after, reason);
+            }
+            Err(Failure::Refused { reason, after }) => {
+                self.failed(window, &next, Fault::Refused, after, reason);
             }
             Err(Failure::Gone(reason)) => {
                 let endpoint = &self.endpoint.name;
@@ -226,6 +225,21 @@ impl Courier {
             }
         }
         Settled::Goes
+    }
+
+    fn failed(
+        &self,
+        window: &mut Window,
+        next: &Next,
+        fault: Fault,
+        after: Option<Duration>,
+        reason: String,
+    ) {
+        let now = self.clock.now();
+        let [byte] = random::bytes::<1>();
+        let dead = window.failed(next, now, fault, after, f64::from(byte) / 255.0);
+        self.bury(window, dead, &reason);
+        self.note_letter(next, Some(reason));
     }
 
     /// Notes what came of a dead letter that was sent again, if it was one.
@@ -242,7 +256,11 @@ impl Courier {
         let endpoint = &self.endpoint.name;
         let (delivered, detail) = match outcome {
             Ok(said) => (true, said),
-            Err(Failure::Retry { reason, .. } | Failure::Gone(reason)) => (false, reason),
+            Err(
+                Failure::Retry { reason, .. }
+                | Failure::Refused { reason, .. }
+                | Failure::Gone(reason),
+            ) => (false, reason),
         };
         match (delivered, next.source) {
             (true, Source::Log) => {

@@ -43,6 +43,13 @@ pub enum Failure {
         /// When it wants to be asked again, at the earliest.
         after: Option<Duration>,
     },
+    /// It won't take this one, though it may take others.
+    Refused {
+        /// What it said.
+        reason: String,
+        /// When it wants to be asked again, at the earliest.
+        after: Option<Duration>,
+    },
     /// It wants no more messages, ever.
     Gone(String),
 }
