@@ -52,7 +52,7 @@ const DOWN_AFTER: u32 = 5;
 /// The first pause before an event is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest one.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The longest pause between two deliveries to an endpoint that takes none.
 const LONGEST_PROBE: Duration = Duration::from_secs(30);
 
