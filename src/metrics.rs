@@ -256,6 +256,26 @@ impl Metrics {
             .set(dead_letters);
     }
 
+    /// Nobody delivers for an endpoint here any more, so nobody knows what waits for it longest.
+    pub fn forget_event_queue_age(&self, endpoint: &str) {
+        self.events.queue_age.remove(&labelled(endpoint));
+    }
+
+    /// An endpoint is no more.
+    pub fn forget_endpoint(&self, endpoint: &str) {
+        let labels = labelled(endpoint);
+        self.events.latencies.remove(&labels);
+        self.events.queue_age.remove(&labels);
+        self.events.queue_length.remove(&labels);
+        self.events.dead_letters.remove(&labels);
+        self.events.missed.remove(&labels);
+        for outcome in ["delivered", "failed"] {
+            let endpoint = endpoint.to_owned();
+            let labels = Delivery { endpoint, outcome };
+            self.events.deliveries.remove(&labels);
+        }
+    }
+
     /// Events were forgotten before an endpoint had them.
     pub fn events_missed(&self, endpoint: &str, count: u64) {
         let labels = labelled(endpoint);

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wharf_auth::random;
-use wharf_storage::clock::Clock;
+use wharf_storage::clock::{Clock, Timestamp};
 use wharf_storage::metadata::{
     DeadLetter, DeliveryRecord, EndpointRecord, Event, Metadata, Resent,
 };
@@ -28,6 +28,8 @@ const PAGE: usize = 500;
 const LETTERS: u64 = 100;
 /// How soon it is tried again to read the log.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often it is measured, at least, what waits.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// How long the text of a failure may be in the log of deliveries.
 const LONGEST_DETAIL: usize = 300;
 
@@ -161,13 +163,13 @@ impl Courier {
         true
     }
 
-    async fn until(&self, due: Option<wharf_storage::clock::Timestamp>) {
-        let Some(due) = due else {
-            return std::future::pending().await;
-        };
-        let micros = due.as_micros().saturating_sub(self.clock.now().as_micros());
-        let wait = Duration::from_micros(u64::try_from(micros).unwrap_or_default());
-        tokio::time::sleep(wait).await;
+    /// Waits for a moment, but not longer than until it is time to measure.
+    async fn until(&self, due: Option<Timestamp>) {
+        let wait = due.map_or(MEASURE_EVERY, |due| {
+            let micros = due.as_micros().saturating_sub(self.clock.now().as_micros());
+            Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+        });
+        tokio::time::sleep(wait.min(MEASURE_EVERY)).await;
     }
 
     async fn deliver(&self, next: Next) -> Ended {

@@ -3,7 +3,7 @@
 //! Every server asks again and again for the endpoints that nobody holds, and renews its hold on
 //! its own. One that is killed renews nothing, and another one takes over when its term is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,7 @@ impl Dispatcher {
         let writing = CancellationToken::new();
         let writer = tokio::spawn(ledger.clone().run(writing.clone()));
         let mut at_work: HashMap<String, AtWork> = HashMap::new();
+        let mut measured = HashSet::new();
         let mut renewed = Instant::now();
         let mut tidied: Option<Instant> = None;
         let mut turns = tokio::time::interval(LOOK_EVERY);
@@ -107,7 +108,7 @@ impl Dispatcher {
                     tracing::warn!(%error, "endpoints of events can not be held");
                     // Somebody else may hold them by now.
                     if renewed.elapsed() >= TERM {
-                        dismiss(at_work.drain()).await;
+                        self.dismiss(at_work.drain()).await;
                     }
                 }
             }
@@ -115,9 +116,9 @@ impl Dispatcher {
                 tidied = Some(Instant::now());
                 self.tidy().await;
             }
-            self.measure().await;
+            self.measure(&mut measured).await;
         }
-        dismiss(at_work.drain()).await;
+        self.dismiss(at_work.drain()).await;
         writing.cancel();
         let _ = writer.await;
         ledger.write().await;
@@ -139,7 +140,7 @@ impl Dispatcher {
             };
             !held.iter().any(|endpoint| same(&endpoint)) || one.task.is_finished()
         });
-        dismiss(stale.collect::<Vec<_>>().into_iter()).await;
+        self.dismiss(stale.collect::<Vec<_>>().into_iter()).await;
         for endpoint in held {
             if let Some(one) = at_work.get(&endpoint.name) {
                 if endpoint.dead_letters > 0 {
@@ -234,33 +235,39 @@ impl Dispatcher {
         }
     }
 
-    /// Measures how far endpoints are behind.
-    async fn measure(&self) {
+    /// Measures how far endpoints are behind, and forgets those that were `measured` and are gone.
+    async fn measure(&self, measured: &mut HashSet<String>) {
         let Ok(endpoints) = self.metadata.endpoints().await else {
             return;
         };
-        for endpoint in endpoints {
+        for endpoint in &endpoints {
             let head = *self.feed.head(endpoint.stream).borrow();
             let waiting = (head - endpoint.cursor).max(0);
             self.metrics
                 .event_queue(&endpoint.name, waiting, endpoint.dead_letters);
         }
+        let names: HashSet<String> = endpoints.into_iter().map(|one| one.name).collect();
+        for gone in measured.difference(&names) {
+            self.metrics.forget_endpoint(gone);
+        }
+        *measured = names;
     }
-}
 
-/// Sends couriers home. What they had under way is cut, and told again by the next one; nobody waits
-/// for a target that hangs.
-async fn dismiss(couriers: impl Iterator<Item = (String, AtWork)>) {
-    let couriers: Vec<AtWork> = couriers.map(|(_, one)| one).collect();
-    for one in &couriers {
-        one.stop.cancel();
-    }
-    let deadline = tokio::time::Instant::now() + PARTING;
-    for mut one in couriers {
-        let parted = tokio::time::timeout_at(deadline, &mut one.task).await;
-        if parted.is_err() {
-            one.task.abort();
-            let _ = one.task.await;
+    /// Sends couriers home. What they had under way is cut, and told again by the next one; nobody
+    /// waits for a target that hangs.
+    async fn dismiss(&self, couriers: impl Iterator<Item = (String, AtWork)>) {
+        let couriers: Vec<(String, AtWork)> = couriers.collect();
+        for (_, one) in &couriers {
+            one.stop.cancel();
+        }
+        let deadline = tokio::time::Instant::now() + PARTING;
+        for (name, mut one) in couriers {
+            let parted = tokio::time::timeout_at(deadline, &mut one.task).await;
+            if parted.is_err() {
+                one.task.abort();
+                let _ = one.task.await;
+            }
+            self.metrics.forget_event_queue_age(&name);
         }
     }
 }

@@ -274,6 +274,52 @@ fn what_was_given_up_is_listed_and_sent_again() {
 }
 
 #[test]
+fn an_endpoint_that_goes_takes_its_measures_with_it() {
+    let (registry, hook) = (registry(), Hook::willing());
+    let client = Client::new(registry.base());
+    let measures = |endpoint: &str| {
+        let metrics = String::from_utf8(client.get("/metrics").body).expect("text");
+        let label = format!("endpoint=\"{endpoint}\"");
+        let lines = metrics.lines().filter(|line| line.contains(&label));
+        let names = lines.map(|line| line.split('{').next().unwrap_or_default().to_owned());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    for name in ["stays", "goes"] {
+        endpoint(&registry, name, hook.url(), &["--type", "*.pushed"]);
+    }
+    push(&client, "hooks/measured", "v1", "content");
+    hook.wait_for(2);
+    let all = [
+        "wharf_event_dead_letters",
+        "wharf_event_deliveries_total",
+        "wharf_event_delivery_seconds_bucket",
+        "wharf_event_delivery_seconds_count",
+        "wharf_event_delivery_seconds_sum",
+        "wharf_event_queue_age_seconds",
+        "wharf_event_queue_length",
+    ];
+    for name in ["stays", "goes"] {
+        wait::until("all of them", PATIENCE, || {
+            measures(name).iter().eq(all).then_some(())
+        });
+    }
+    // Nobody delivers for one that is disabled, and nobody measures how long its events wait.
+    registry
+        .administer(["endpoint", "disable", "goes"])
+        .succeeds();
+    wait::until("one less", PATIENCE, || {
+        (!measures("goes").contains("wharf_event_queue_age_seconds")).then_some(())
+    });
+    registry
+        .administer(["endpoint", "remove", "goes"])
+        .succeeds();
+    wait::until("none of them", PATIENCE, || {
+        measures("goes").is_empty().then_some(())
+    });
+    assert!(measures("stays").iter().eq(all));
+}
+
+#[test]
 fn a_letter_that_finds_its_endpoint_gone_disables_it_and_waits() {
     let registry = Registry::wharf_with(&[
         ("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]"),
