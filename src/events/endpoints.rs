@@ -53,6 +53,14 @@ pub enum Error {
     /// There are too many patterns, or one is too long.
     #[error("there are at most {MOST_PATTERNS} patterns, of 1 to {LONGEST_PATTERN} characters")]
     Patterns,
+    /// The log doesn't reach that far.
+    #[error("the cursor {after} is ahead of the log, which ends at {head}")]
+    Ahead {
+        /// The cursor.
+        after: i64,
+        /// The place of the newest event.
+        head: i64,
+    },
     /// The secret can't be opened.
     #[error(transparent)]
     Sealed(#[from] OpenError),
@@ -170,11 +178,15 @@ impl Endpoints {
             None => Stream::Changes,
         };
         let (bytes, made) = secret_for(&target, secret)?;
+        let cursor = match after {
+            Some(after) => Some(self.cursor(stream, after).await?),
+            None => None,
+        };
         let endpoint = NewEndpoint {
             sealed_secret: self.sealer.seal(&sealed_as(&name), &bytes),
             types: patterns(types)?,
             repositories: patterns(repositories)?,
-            cursor: after.map(|after| after.max(0)),
+            cursor,
             now: self.clock.now(),
             name: name.clone(),
             url,
@@ -254,10 +266,11 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`].
+    /// [`Error::Missing`], [`Error::Ahead`].
     pub async fn replay(&self, name: &str, after: i64) -> Result<(), Error> {
+        let known = self.get(name).await?;
         let change = EndpointChange {
-            cursor: Some(after.max(0)),
+            cursor: Some(self.cursor(known.stream, after).await?),
             ..EndpointChange::default()
         };
         self.store(name, change).await
@@ -272,6 +285,19 @@ impl Endpoints {
         match self.metadata.remove_endpoint(name).await? {
             true => Ok(()),
             false => Err(Error::Missing(name.into())),
+        }
+    }
+
+    /// A cursor in a log. One ahead of it would let what comes up to there be passed over.
+    async fn cursor(&self, stream: Stream, after: i64) -> Result<i64, Error> {
+        let [changes, pulls] = self.metadata.event_heads().await?;
+        let head = match stream {
+            Stream::Changes => changes,
+            Stream::Pulls => pulls,
+        };
+        match after <= head {
+            true => Ok(after.max(0)),
+            false => Err(Error::Ahead { after, head }),
         }
     }
 

@@ -212,6 +212,29 @@ fn an_endpoint_is_told_again_from_a_cursor() {
 }
 
 #[test]
+fn a_cursor_ahead_of_the_log_is_refused() {
+    let (registry, hook) = (registry(), Hook::willing());
+    let client = Client::new(registry.base());
+    push(&client, "hooks/ahead", "v1", "content");
+    endpoint(&registry, "ahead", hook.url(), &["--type", "*.pushed"]);
+    let answer = ask(&client, "POST", "/ahead/replay", &json!({"after": 999_999}));
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let message = answer.json()["errors"][0]["message"].to_string();
+    assert!(message.contains("ends at 2"), "{message}");
+    let refused = registry
+        .administer(["endpoint", "replay", "ahead", "--after", "3"])
+        .fails();
+    assert!(refused.contains("ahead of the log"), "{refused}");
+    let new = json!({"name": "new", "url": hook.url(), "after": 3});
+    assert_eq!(ask(&client, "POST", "", &new).status, 400);
+    // The end of the log is none ahead of it.
+    let answer = ask(&client, "POST", "/ahead/replay", &json!({"after": 2}));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    push(&client, "hooks/ahead", "v2", "more");
+    assert_eq!(hook.wait_for(1)[0].json()["data"]["image-tag"], "v2");
+}
+
+#[test]
 fn what_was_given_up_is_listed_and_sent_again() {
     let registry = Registry::wharf_with(&[
         ("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]"),
