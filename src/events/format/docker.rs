@@ -1,6 +1,6 @@
 //! The envelope of the docker registry's notifications. It knows pushes, pulls and deletes.
 //!
-//! Its media type is that of docker-registry 2; version 3 writes `v2` for the same members. What an
+//! Its media type is that of docker-registry 2; version 3 writes `v2`. What an
 //! event doesn't keep of its request is left out: the caller's address, the method, the user agent.
 //!
 //! <https://distribution.github.io/distribution/about/notifications/>
