@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(1500);
 const KEPT_DELIVERIES: u64 = 1000;
 /// How often old ones are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How long that takes at most, before holds are renewed.
+const TIDY_FOR: Duration = Duration::from_secs(1);
 /// How many events are forgotten at once.
 const FORGET: u64 = 2000;
 
@@ -113,8 +115,9 @@ impl Dispatcher {
                 }
             }
             if tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY) {
-                tidied = Some(Instant::now());
-                self.tidy().await;
+                // What is left is done at the next look: holds are renewed meanwhile.
+                let began = Instant::now();
+                tidied = self.tidy(began + TIDY_FOR).await.then_some(began);
             }
             self.measure(&mut measured).await;
         }
@@ -205,8 +208,8 @@ impl Dispatcher {
         Ok((courier, letters))
     }
 
-    /// Forgets old events and attempts.
-    async fn tidy(&self) {
+    /// Forgets old events and attempts, until about a moment, and tells whether that is done.
+    async fn tidy(&self, until: Instant) -> bool {
         let forgotten = async {
             self.metadata.forget_deliveries(KEPT_DELIVERIES).await?;
             let endpoints = self.metadata.endpoints().await?;
@@ -226,13 +229,18 @@ impl Dispatcher {
                     if gone < FORGET {
                         break;
                     }
+                    if Instant::now() >= until {
+                        return Ok(false);
+                    }
                 }
             }
-            Ok::<_, wharf_storage::metadata::Error>(())
+            Ok::<_, wharf_storage::metadata::Error>(true)
         };
-        if let Err(error) = forgotten.await {
+        forgotten.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "old events could not be forgotten");
-        }
+            // The next time is soon enough.
+            true
+        })
     }
 
     /// Measures how far endpoints are behind, and forgets those that were `measured` and are gone.

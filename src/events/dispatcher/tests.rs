@@ -9,8 +9,10 @@ use tokio::net::TcpListener;
 use wharf_storage::clock::{SystemClock, Timestamp};
 use wharf_storage::metadata::sqlite::Sqlite;
 use wharf_storage::metadata::{
-    Cause, Change, DeadLetter, EndpointProgress, Event, EventDetail, EventKind, RepositorySettings,
+    Cause, Change, DeadLetter, EndpointProgress, Event, EventDetail, EventKind, Pull, Pulled,
+    RepositorySettings,
 };
+use wharf_storage::oci::{Algorithm, Digest};
 
 use super::*;
 use crate::events::Endpoints;
@@ -123,12 +125,11 @@ impl Shared {
         assert_eq!(waiting.await.expect("noted"), count.unsigned_abs());
     }
 
-    /// A server that delivers: what stops it, and its task.
-    async fn server(&self, name: &str) -> (CancellationToken, JoinHandle<()>) {
-        let feed = Arc::new(Feed::open(self.metadata.clone()).await.expect("opened"));
-        let dispatcher = Dispatcher {
+    async fn dispatcher(&self, name: &str) -> Dispatcher {
+        let feed = Feed::open(self.metadata.clone()).await.expect("opened");
+        Dispatcher {
             metadata: self.metadata.clone(),
-            feed: Arc::clone(&feed),
+            feed: Arc::new(feed),
             sealer: Arc::clone(&self.sealer),
             outbound: Arc::clone(&self.outbound),
             metrics: Arc::new(Metrics::new()),
@@ -145,13 +146,35 @@ impl Shared {
                 keep_bytes: 1 << 30,
                 give_up_after: Duration::from_secs(86_400),
             },
-        };
+        }
+    }
+
+    /// A server that delivers: what stops it, and its task.
+    async fn server(&self, name: &str) -> (CancellationToken, JoinHandle<()>) {
+        let dispatcher = self.dispatcher(name).await;
+        let feed = Arc::clone(&dispatcher.feed);
         let stop = CancellationToken::new();
         let (following, running) = (stop.clone(), stop.clone());
         let task = tokio::spawn(async move {
             tokio::join!(feed.follow(following), dispatcher.run(running));
         });
         (stop, task)
+    }
+
+    /// Writes the events of pulls of long ago.
+    async fn old_pulls(&self, count: u64) {
+        let at = Timestamp::from_seconds(1_700_000_000);
+        let pulls = (0..count).map(|number| {
+            let pull = Pull {
+                repository: "old/pulls".parse().expect("a name"),
+                digest: Digest::of(Algorithm::Sha256, &number.to_be_bytes()),
+            };
+            let (by, count) = ("user/a".into(), 1);
+            (pull, Pulled { at, by, count })
+        });
+        let change = Change::new("registry", at);
+        let recorded = self.metadata.record_pulls(pulls.collect(), change);
+        recorded.await.expect("recorded");
     }
 
     async fn change(&self, name: &str) {
@@ -307,4 +330,22 @@ async fn letters_to_a_target_that_hangs_hold_up_neither_others_nor_the_end() {
     ended.expect("it ends in time").expect("it ended");
     let letters = shared.metadata.dead_letters("hung", 0, true, 100);
     assert_eq!(letters.await.expect("read").len(), 24, "they wait still");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_log_is_forgotten_by_and_by() {
+    let shared = Shared::new();
+    shared.old_pulls(2 * FORGET + 1).await;
+    let dispatcher = shared.dispatcher("only").await;
+    let left = async || {
+        let found = shared.metadata.events(Stream::Pulls, 0, 1).await;
+        let found = found.expect("read");
+        found.head - found.oldest + 1
+    };
+    // There is no time, so it does one step and comes back.
+    assert!(!dispatcher.tidy(Instant::now()).await);
+    assert_eq!(left().await.unsigned_abs(), FORGET + 1);
+    assert!(!dispatcher.tidy(Instant::now()).await);
+    assert!(dispatcher.tidy(Instant::now()).await);
+    assert_eq!(left().await, 0);
 }
