@@ -321,7 +321,9 @@ impl Courier {
     /// Reads dead letters that somebody wants to be sent again, and tells whether there may be more.
     async fn read_letters(&self, window: &mut Window) -> bool {
         // What came of the last ones has to be known first, lest they are sent once more.
-        self.ledger.write().await;
+        if !self.ledger.write().await {
+            return false;
+        }
         let name = &self.endpoint.name;
         let letters = match self.metadata.dead_letters(name, 0, true, LETTERS).await {
             Ok(letters) => letters,
