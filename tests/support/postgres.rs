@@ -74,8 +74,10 @@ impl Postgres {
             .arg(folder.join("data"));
         succeeds(&mut initdb);
         let port = free_port();
+        certify(&folder);
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\n\
+             ssl = on\nssl_cert_file = '../server.pem'\nssl_key_file = '../server.key'\n\
              max_connections = 200\nshared_buffers = 32MB\nfsync = {}\nfull_page_writes = {}\n",
             folder.display(),
             word(sync),
@@ -131,6 +133,11 @@ impl Postgres {
             assert!(Instant::now() < deadline, "it still answers");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The file of the authority that its certificate for localhost is of.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("authority.pem")
     }
 
     /// Makes an empty database, and gives its address.
@@ -209,6 +216,25 @@ fn as_postgres(program: &Path) -> Command {
         .arg(program)
         .current_dir("/");
     command
+}
+
+/// Makes an authority, and a certificate for localhost of it.
+fn certify(folder: &Path) {
+    let openssl = |words: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"]);
+        command.args(["-pkeyopt", "ec_paramgen_curve:P-256"]);
+        succeeds(command.args(words).current_dir(folder));
+    };
+    let authority = "-subj /CN=authority -keyout authority.key -out authority.pem";
+    openssl(&authority.split(' ').collect::<Vec<_>>());
+    let server = "-subj /CN=localhost -addext subjectAltName=DNS:localhost \
+                  -addext basicConstraints=critical,CA:FALSE -CA authority.pem -CAkey authority.key \
+                  -keyout server.key -out server.pem";
+    openssl(&server.split_whitespace().collect::<Vec<_>>());
+    for file in ["server.key", "server.pem"] {
+        give_away(&folder.join(file));
+    }
 }
 
 fn give_away(folder: &Path) {

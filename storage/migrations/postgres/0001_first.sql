@@ -89,7 +89,8 @@ CREATE TABLE uploads (
     created_at   BIGINT           NOT NULL,
     updated_at   BIGINT           NOT NULL
 );
-CREATE INDEX uploads_by_principal ON uploads (principal);
+-- A name that another issuer gives may be longer than an index in order takes.
+CREATE INDEX uploads_by_principal ON uploads USING hash (principal);
 CREATE INDEX uploads_by_update ON uploads (updated_at);
 
 -- Locations whose bytes nobody needs any more, until they are removed.

@@ -9,7 +9,10 @@ use std::time::Instant;
 use self::server::{Postgres as Server, Sync};
 use super::*;
 use crate::clock::Timestamp;
-use crate::metadata::{AuditQuery, AuditRecord, Change, Metadata, PolicyRecord, Stream, contract};
+use crate::metadata::{
+    AuditQuery, AuditRecord, Change, Metadata, PolicyRecord, PrincipalRecord, SigningKeyRecord,
+    Stream, contract,
+};
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
@@ -34,14 +37,17 @@ fn refusal(url: &str) -> OpenError {
 
 /// Writes an event, as any change does.
 async fn put_policy(metadata: &Metadata, target: &str) -> Result<(), Error> {
-    let policy = PolicyRecord {
+    let change = Change::new("user/alice", NOW);
+    metadata.put_policy(policy(target), change).await
+}
+
+fn policy(target: &str) -> PolicyRecord {
+    PolicyRecord {
         target: target.to_owned(),
         document: "{}".to_owned(),
         updated_by: "user/alice".to_owned(),
         updated_at: NOW,
-    };
-    let change = Change::new("user/alice", NOW);
-    metadata.put_policy(policy, change).await
+    }
 }
 
 async fn targets(metadata: &Metadata) -> Vec<String> {
@@ -55,6 +61,25 @@ async fn postgres_holds_the_contract_of_the_metadata() {
     let metadata = open(&Server::shared().database());
     contract::holds(&metadata).await;
     metadata.check().await.expect("the database answers");
+}
+
+#[tokio::test]
+async fn a_page_costs_the_same_however_long_its_list_is() {
+    let database = Postgres::open(settings(
+        &Server::shared().database(),
+        Duration::from_secs(60),
+    ));
+    let planner = contract::lists::Planner {
+        explain: "EXPLAIN",
+        column: 0,
+        growing: &[
+            "Seq Scan on tags",
+            "Seq Scan on manifests",
+            "Seq Scan on repositories",
+            "Sort",
+        ],
+    };
+    contract::lists::hold(Arc::new(database.expect("opened")), planner).await;
 }
 
 #[tokio::test]
@@ -117,6 +142,32 @@ fn who_can_not_log_in_is_told_without_the_password() {
 }
 
 #[tokio::test]
+async fn connections_are_encrypted_where_the_address_asks_for_it() {
+    let url = Server::shared().database();
+    let authority = Server::shared().authority();
+    let verified = format!("?sslmode=verify-full&sslrootcert={}", authority.display());
+    let named = url.replace("127.0.0.1", "localhost");
+    for (url, is_encrypted) in [
+        (url.clone(), 0),
+        (format!("{url}?sslmode=require"), 1),
+        (format!("{named}{verified}"), 1),
+    ] {
+        let metadata = open(&url);
+        let seen = metadata.read(|transaction| {
+            let row = transaction.query_one(
+                "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+                &[],
+            )?;
+            row.expect("a session").integer("whether it is encrypted")
+        });
+        assert_eq!(seen.await.expect("read"), is_encrypted, "{url}");
+    }
+    // The certificate is for a name and not for an address.
+    let error = refusal(&format!("{url}{verified}"));
+    assert!(matches!(error, OpenError::Connect(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_commit_is_durable_whatever_the_databases_default_is() {
     let url = Server::shared().database();
     let (_, name) = url.rsplit_once('/').expect("an address has a name");
@@ -164,6 +215,49 @@ async fn servers_that_write_at_once_lose_nothing_and_number_without_gaps() {
             .map(|one| one.seq)
             .collect();
         assert_eq!(places, (1..=300).collect::<Vec<i64>>());
+    }
+}
+
+#[tokio::test]
+async fn of_servers_that_start_at_once_one_makes_the_first_user_and_key() {
+    let url = Server::shared().database();
+    let servers = [open(&url), open(&url), open(&url)];
+    let mut tasks = Vec::new();
+    for (number, metadata) in servers.iter().cloned().enumerate() {
+        tasks.push(tokio::spawn(async move {
+            let user = metadata.add_first_principal(first_user(number), policy("user/admin"));
+            let key = metadata.add_first_signing_key(SigningKeyRecord {
+                id: number.to_string(),
+                sealed: vec![1],
+                created_at: NOW,
+                retired_at: None,
+            });
+            (user.await.expect("added"), key.await.expect("added"))
+        }));
+    }
+    let mut made = (0, 0);
+    for task in tasks {
+        let (user, key) = task.await.expect("it ends");
+        made = (made.0 + i32::from(user), made.1 + i32::from(key));
+    }
+    assert_eq!(made, (1, 1));
+    let records = servers[0].access_records().await.expect("read");
+    assert_eq!(
+        (records.principals.len(), records.signing_keys.len()),
+        (1, 1)
+    );
+}
+
+fn first_user(number: usize) -> PrincipalRecord {
+    PrincipalRecord {
+        kind: "user".into(),
+        name: format!("admin-{number}"),
+        secret: String::new(),
+        description: String::new(),
+        created_at: NOW,
+        expires_at: None,
+        disabled: false,
+        valid_from: NOW,
     }
 }
 
