@@ -11,11 +11,12 @@ use super::connection::Connection;
 use super::failure::Failure;
 
 /// The layouts, each made from the one before it. Never change one that was released.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_first.sql"),
     include_str!("../../../migrations/postgres/0002_access.sql"),
     include_str!("../../../migrations/postgres/0003_images.sql"),
     include_str!("../../../migrations/postgres/0004_events.sql"),
+    include_str!("../../../migrations/postgres/0005_collection.sql"),
 ];
 
 /// A large table takes its time, and so does another server that migrates.

@@ -101,7 +101,7 @@ fn servers_that_start_at_once_make_one_layout() {
         }
     });
     let version = Server::shared().sql(&url, "SELECT version FROM schema_version");
-    assert_eq!(version.trim(), "4");
+    assert_eq!(version.trim(), migrations::MIGRATIONS.len().to_string());
 }
 
 #[test]
@@ -109,13 +109,11 @@ fn a_database_of_a_newer_version_is_left_alone() {
     let url = Server::shared().database();
     drop(open(&url));
     Server::shared().sql(&url, "UPDATE schema_version SET version = 999");
-    assert!(matches!(
-        refusal(&url),
-        OpenError::Newer {
-            found: 999,
-            known: 4
-        }
-    ));
+    let error = refusal(&url);
+    assert!(
+        matches!(error, OpenError::Newer { found: 999, .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
