@@ -1,8 +1,11 @@
 //! The server put together from its parts.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,8 +20,9 @@ use wharf_auth::seal::{self, Sealer};
 use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::{Clock, SystemClock};
 use wharf_storage::disk::{self, DiskStore};
+use wharf_storage::metadata::postgres::{self, Postgres};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
-use wharf_storage::metadata::{self, Creation, Metadata};
+use wharf_storage::metadata::{self, Creation, Database, Metadata, Replace};
 use wharf_storage::record::RecordStore;
 
 use crate::audit;
@@ -43,9 +47,19 @@ pub enum Error {
     /// The database can't be used.
     #[error("the metadata can not be used")]
     Database(#[from] sqlite::OpenError),
+    /// The PostgreSQL database can't be used.
+    #[error("the metadata can not be used")]
+    Postgres(#[from] postgres::OpenError),
     /// The server's key can't be used.
     #[error("the server's key can not be used")]
     Key(#[from] seal::KeyError),
+    /// What lies sealed in the database could not be opened: it was set up with another key.
+    #[error(
+        "the database was set up with another key than the one in {}: servers and command lines on \
+         one database share one key (auth.secret_key_file)",
+        .0.display()
+    )]
+    OtherKey(PathBuf),
     /// The first principals can't be made.
     #[error("failed to set up who may do what")]
     Administration(#[from] administration::Error),
@@ -83,7 +97,12 @@ pub struct Office {
     pub administration: Administration,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where the server's key lies.
+    key_path: PathBuf,
 }
+
+/// The document that tells whether a server has the key that the database was set up with.
+const KEY_CHECK: (&str, &str) = ("server", "key-check");
 
 impl Office {
     /// Opens it.
@@ -92,7 +111,14 @@ impl Office {
     ///
     /// When the database or the key can't be used.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        let metadata = Metadata::new(Arc::new(Sqlite::open(&config.database_path())?));
+        let database: Arc<dyn Database> = match config.database.postgres() {
+            None => Arc::new(Sqlite::open(&config.database_path())?),
+            Some(settings) => {
+                let settings = settings.map_err(postgres::OpenError::Address)?;
+                Arc::new(Postgres::open(settings)?)
+            }
+        };
+        let metadata = Metadata::new(database);
         let sealer = Arc::new(Sealer::load_or_create(&config.secret_key_path())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let administration =
@@ -102,7 +128,37 @@ impl Office {
             sealer,
             administration,
             clock,
+            key_path: config.secret_key_path(),
         })
+    }
+
+    /// Looks whether the server's key is the one that this database was set up with; the first
+    /// server sets it up. With another key nothing that is sealed could be opened, and what is
+    /// sealed with it nobody else could open.
+    ///
+    /// # Errors
+    ///
+    /// When it is another one, or the database fails.
+    pub async fn confirm_key(&self) -> Result<(), Error> {
+        let (kind, key) = KEY_CHECK;
+        let found = self.metadata.document(kind, key).await?;
+        let found = match found {
+            Some(document) => document,
+            None => {
+                let sealed = BASE64_STANDARD.encode(self.sealer.seal(key, kind.as_bytes()));
+                let (never, now) = (Replace::Never, self.clock.now());
+                let put = self.metadata.put_document(kind, key, &sealed, never, now);
+                put.await?;
+                // Another server may have been faster.
+                let found = self.metadata.document(kind, key).await?;
+                found.ok_or_else(|| Error::OtherKey(self.key_path.clone()))?
+            }
+        };
+        let sealed = BASE64_STANDARD.decode(found.text).unwrap_or_default();
+        match self.sealer.open(key, &sealed) {
+            Ok(_) => Ok(()),
+            Err(seal::OpenError) => Err(Error::OtherKey(self.key_path.clone())),
+        }
     }
 }
 
@@ -134,6 +190,7 @@ impl App {
         // Nothing else runs yet that this could keep waiting.
         let disk = DiskStore::open(config.data())?;
         let office = Office::open(config)?;
+        office.confirm_key().await?;
         let blobs: Arc<dyn BlobStore> = Arc::new(disk.clone());
         let records: Arc<dyn RecordStore> = Arc::new(disk.clone());
         let registry = Arc::new(registry(config, &office, disk));

@@ -13,6 +13,7 @@
 //! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
+//! | `scale` | several servers, and PostgreSQL |
 //! | `support` | servers, clients and images that tests are made of |
 
 mod access;
@@ -26,4 +27,5 @@ mod layering;
 mod official;
 mod operation;
 mod own_suite;
+mod scale;
 mod support;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `server` | `[server]`: the listener and its limits |
 //! | `storage` | `[storage]`: where the data lies |
+//! | `database` | `[database]`: where the metadata lies |
 //! | `registry` | `[registry]`: what a push may do |
 //! | `uploads` | `[uploads]`: uploads under way |
 //! | `log` | `[log]`: what is logged, and how |
@@ -29,6 +30,7 @@
 mod audit;
 mod auth;
 mod check;
+mod database;
 mod ecr;
 mod error;
 mod events;
@@ -54,6 +56,7 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::Audit;
 pub use auth::Auth;
+pub use database::{Database, DatabaseUrl};
 pub use ecr::Ecr;
 pub use error::{Error, Fault};
 pub use events::Events;
@@ -80,6 +83,8 @@ pub struct Config {
     pub server: Server,
     /// Where the data lies.
     pub storage: Storage,
+    /// Where the metadata lies.
+    pub database: Database,
     /// What a push may do.
     pub registry: Registry,
     /// Uploads under way.
@@ -173,7 +178,7 @@ impl Config {
         }
     }
 
-    /// Where the metadata lies.
+    /// Where the metadata lies without a `database.url`.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
         self.data().join("metadata.sqlite3")

@@ -21,6 +21,8 @@ mod collection;
 mod events;
 #[path = "contract_images.rs"]
 mod images;
+#[path = "contract_lists.rs"]
+pub(crate) mod lists;
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
