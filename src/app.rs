@@ -14,10 +14,13 @@ use wharf_auth::authority::{self, Authority, Enforcement};
 use wharf_auth::directory::Directory;
 use wharf_auth::oidc::Fetcher;
 use wharf_auth::seal::{self, Sealer};
+use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::{Clock, SystemClock};
-use wharf_storage::disk::{self, DiskStore};
+use wharf_storage::disk::{self, DiskStore, FolderLock};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
 use wharf_storage::metadata::{self, Creation, Metadata};
+use wharf_storage::s3::{self, S3Store};
+use wharf_storage::upload::UploadStore;
 
 use crate::audit;
 use crate::config::Config;
@@ -36,6 +39,9 @@ pub enum Error {
     /// The data folder can't be used.
     #[error("the data folder can not be used")]
     Disk(#[from] disk::OpenError),
+    /// The bucket can't be used.
+    #[error("the bucket can not be used")]
+    Bucket(#[from] s3::OpenError),
     /// The database can't be used.
     #[error("the metadata can not be used")]
     Database(#[from] sqlite::OpenError),
@@ -102,10 +108,67 @@ impl Office {
     }
 }
 
+/// Where blobs and uploads lie.
+#[derive(Debug)]
+struct Stores {
+    blobs: Arc<dyn BlobStore>,
+    uploads: Arc<dyn UploadStore>,
+    /// Where they are in a bucket, the data folder still has the rest.
+    _lock: Option<FolderLock>,
+}
+
+impl Stores {
+    async fn open(config: &Config) -> Result<Self, Error> {
+        // Nothing else runs yet that this could keep waiting.
+        if !config.s3.is_on() {
+            let disk = DiskStore::open(config.data())?;
+            return Ok(Self {
+                blobs: Arc::new(disk.clone()),
+                uploads: Arc::new(disk),
+                _lock: None,
+            });
+        }
+        let lock = FolderLock::acquire(config.data())?;
+        let bucket = S3Store::open(bucket(config)).await?;
+        Ok(Self {
+            blobs: Arc::new(bucket.clone()),
+            uploads: Arc::new(bucket),
+            _lock: Some(lock),
+        })
+    }
+}
+
+fn bucket(config: &Config) -> s3::Settings {
+    let s3 = &config.s3;
+    let chosen = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    s3::Settings {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
+        endpoint: chosen(s3.endpoint.trim_end_matches('/')),
+        region: chosen(&s3.region),
+        credentials: chosen(&s3.access_key_id).map(|access_key_id| s3::Credentials {
+            access_key_id,
+            secret_access_key: s3.secret_access_key.reveal().to_owned(),
+        }),
+        virtual_hosted: s3.virtual_hosted,
+        part_bytes: s3.part_size.bytes(),
+        growth: match s3.equal_parts {
+            true => s3::Growth::Equal,
+            false => s3::Growth::Growing,
+        },
+        memory_bytes: s3.memory.in_memory(),
+        spool: config.data().join("spool"),
+        timeout: s3.timeout.duration(),
+        retry_for: s3.retry_for.duration(),
+    }
+}
+
 /// A registry with its doors, ready to serve.
 #[derive(Debug)]
 pub struct App {
     registry: Arc<Registry>,
+    /// Kept for its lock on the data folder.
+    _stores: Stores,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     feed: Arc<Feed>,
@@ -125,10 +188,9 @@ impl App {
     ///
     /// When a store can't be used.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        // Nothing else runs yet that this could keep waiting.
-        let disk = DiskStore::open(config.data())?;
+        let stores = Stores::open(config).await?;
         let office = Office::open(config)?;
-        let registry = Arc::new(registry(config, &office, disk));
+        let registry = Arc::new(registry(config, &office, &stores));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
         let first_administrator = match config.auth.enabled {
@@ -142,6 +204,7 @@ impl App {
         let outbound = Arc::new(Outbound::new(config.outbound.allow.clone())?);
         Ok(Self {
             registry,
+            _stores: stores,
             metrics: Arc::new(Metrics::new()),
             authority: Arc::new(authority(config, &office, &outbound).await?),
             feed: Arc::new(Feed::open(office.metadata.clone()).await?),
@@ -248,6 +311,7 @@ impl App {
         );
         let external_url = &config.server.external_url;
         let settings = http::Settings {
+            no_redirect_for: config.s3.no_redirect_for.clone(),
             manifest_limit: config.registry.manifest_limit.in_memory(),
             page_limit: config.registry.page_limit,
             min_bytes_per_second: config.server.min_bytes_per_second,
@@ -303,7 +367,7 @@ pub(crate) fn origin(config: &Config, instance: &str) -> events::Origin {
     }
 }
 
-fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
+fn registry(config: &Config, office: &Office, stores: &Stores) -> Registry {
     let settings = registry::Settings {
         creation: match config.registry.create_on_push {
             true => Creation::Allowed,
@@ -316,11 +380,15 @@ fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
             "" => None,
             policy => Some(policy.to_owned()),
         },
+        redirects: {
+            let s3 = &config.s3;
+            (s3.is_on() && s3.redirect).then(|| s3.redirect_lifetime.duration())
+        },
     };
     Registry::new(
         office.metadata.clone(),
-        Arc::new(disk.clone()),
-        Arc::new(disk),
+        Arc::clone(&stores.blobs),
+        Arc::clone(&stores.uploads),
         Arc::clone(&office.clock),
         settings,
     )

@@ -10,6 +10,7 @@
 //! | `storage` | `[storage]`: where the data lies |
 //! | `registry` | `[registry]`: what a push may do |
 //! | `uploads` | `[uploads]`: uploads under way |
+//! | `s3` | `[s3]`: a bucket for blobs and uploads |
 //! | `log` | `[log]`: what is logged, and how |
 //! | `metrics` | `[metrics]`: what is measured |
 //! | `auth` | `[auth]`: whether callers have to say who they are |
@@ -20,6 +21,7 @@
 //! | `audit` | `[audit]`: the log of who did what |
 //! | `events` | `[events]`: the log of what happened, and its deliveries |
 //! | `units` | durations and sizes as texts |
+//! | `secret` | texts that nobody is shown |
 //! | `sources` | the file and the variables, merged |
 //! | `check` | what makes no sense as a whole |
 //! | `error`, `suggestion` | what is wrong, and what was probably meant |
@@ -35,6 +37,8 @@ mod log;
 mod metrics;
 mod outbound;
 mod registry;
+mod s3;
+mod secret;
 mod server;
 mod sources;
 mod storage;
@@ -58,6 +62,8 @@ pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use registry::{MissingContent, Registry};
+pub use s3::S3;
+pub use secret::Secret;
 pub use server::Server;
 pub use storage::Storage;
 pub use tls::Tls;
@@ -78,6 +84,8 @@ pub struct Config {
     pub registry: Registry,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// A bucket for blobs and uploads.
+    pub s3: S3,
     /// What is logged, and how.
     pub log: Log,
     /// What is measured.

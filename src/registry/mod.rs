@@ -64,6 +64,8 @@ pub struct Settings {
     pub upload_expiry: Duration,
     /// The lifecycle policy of new repositories, JSON.
     pub default_lifecycle_policy: Option<String>,
+    /// How long the addresses are good that clients are sent to; nothing: the bytes come from here.
+    pub redirects: Option<Duration>,
 }
 
 /// Who asks for a change, and by which request.
@@ -102,6 +104,7 @@ pub struct Registry {
     settings: Settings,
     leases: Leases,
     pulls: pulls::Pulls,
+    swept: sweep::Mark,
     tasks: TaskTracker,
 }
 
@@ -123,6 +126,7 @@ impl Registry {
             settings,
             leases: Leases::default(),
             pulls: pulls::Pulls::default(),
+            swept: sweep::Mark::default(),
             tasks: TaskTracker::new(),
         }
     }

@@ -6,6 +6,7 @@
 //! | [`blob`] | immutable bytes that lie at a location |
 //! | [`upload`] | bytes that are still arriving, and their running hash |
 //! | [`disk`] | both of them on a local disk |
+//! | [`s3`] | both of them in a bucket that servers share |
 //! | [`metadata`] | who has what: repositories, manifests, tags, links, in SQL |
 //! | [`pattern`] | texts with `*` and `?` |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
@@ -19,4 +20,5 @@ pub mod disk;
 pub mod metadata;
 pub mod oci;
 pub mod pattern;
+pub mod s3;
 pub mod upload;
