@@ -12,6 +12,7 @@
 //! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
+//! | `scale` | many servers on one store |
 //! | `support` | servers, clients and images that tests are made of |
 
 mod access;
@@ -24,4 +25,5 @@ mod layering;
 mod official;
 mod operation;
 mod own_suite;
+mod scale;
 mod support;

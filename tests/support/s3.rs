@@ -47,6 +47,7 @@ pub(crate) struct Bucket {
     pub(crate) name: String,
     /// Where the store is, `http://127.0.0.1:PORT`.
     pub(crate) endpoint: String,
+    filer: String,
 }
 
 impl Bucket {
@@ -62,14 +63,11 @@ impl Bucket {
         let name = format!("test-{}-{number}", std::process::id());
         // A bucket is a folder of the filer.
         let made = ask(&store.filer, &format!("POST /buckets/{name}/"));
-        assert!(
-            made.as_deref()
-                .is_some_and(|status| status.starts_with('2')),
-            "{made:?}"
-        );
+        assert!(is_success(made.as_ref()), "{made:?}");
         Self {
             name,
             endpoint: format!("http://{}", store.s3),
+            filer: store.filer.clone(),
         }
     }
 
@@ -78,6 +76,21 @@ impl Bucket {
         Self {
             name: self.name.clone(),
             endpoint: proxy.endpoint(),
+            filer: self.filer.clone(),
+        }
+    }
+
+    /// How many multiparts are open. The filer keeps them in a folder.
+    pub(crate) fn multiparts(&self) -> usize {
+        self.entries(".uploads")
+    }
+
+    /// How many folders and objects lie in a folder of the bucket.
+    pub(crate) fn entries(&self, folder: &str) -> usize {
+        let path = format!("/buckets/{}/{folder}/?limit=100000", self.name);
+        match ask(&self.filer, &format!("GET {path}")) {
+            Some((200, body)) => body.matches("\"FullPath\"").count(),
+            _ => 0,
         }
     }
 
@@ -138,9 +151,9 @@ impl Seaweed {
         let deadline = Instant::now() + PATIENCE;
         let is_there = || {
             // The folder of the buckets is made, or there.
-            let status = ask(&store.filer, "POST /buckets/");
-            let is_open = status.is_some_and(|status| status.starts_with('2') || status == "409");
-            is_open && ask(&store.s3, "GET /").is_some()
+            let made = ask(&store.filer, "POST /buckets/");
+            let is_there = made.as_ref().is_some_and(|(status, _)| *status == 409);
+            (is_there || is_success(made.as_ref())) && ask(&store.s3, "GET /").is_some()
         };
         while !is_there() {
             assert!(
@@ -174,19 +187,25 @@ fn free_ports(count: usize) -> Vec<u16> {
     listeners.iter().map(port).collect()
 }
 
-/// Makes a request without a body, and gives the status of its answer.
-fn ask(host: &str, line: &str) -> Option<String> {
+/// Makes a request without a body, and gives the status of its answer and the body.
+fn ask(host: &str, line: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(host).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .ok()?;
+    let patience = Some(Duration::from_secs(10));
+    stream.set_read_timeout(patience).ok()?;
     let request = format!(
-        "{line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{line} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\
+         Content-Length: 0\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).ok()?;
-    answer.split(' ').nth(1).map(str::to_owned)
+    BufReader::new(stream).read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+fn is_success(answer: Option<&(u16, String)>) -> bool {
+    answer.is_some_and(|(status, _)| (200..300).contains(status))
 }
 
 /// A request that comes through a [`Proxy`].

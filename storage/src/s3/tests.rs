@@ -166,7 +166,8 @@ async fn a_checkpoint_names_whole_parts_and_the_upload_goes_on_there() {
 
 #[tokio::test]
 async fn an_unfinished_multipart_is_found_by_its_age_and_ended() {
-    let store = open(&Bucket::new()).await;
+    let bucket = Bucket::new();
+    let store = open(&bucket).await;
     let id = new_id();
     let start = Progress::start(Algorithm::Sha256);
     send(&store, id, start, content(6 * MIB))
@@ -175,6 +176,7 @@ async fn an_unfinished_multipart_is_found_by_its_age_and_ended() {
     let hour = Duration::from_secs(3600);
     let young = store.multiparts(now().before(hour)).await.expect("listed");
     assert_eq!(young, []);
+    assert_eq!(bucket.multiparts(), 1);
     let found = store.multiparts(now().after(hour)).await.expect("listed");
     let [multipart @ Leftover::Multipart(of, _)] = found.as_slice() else {
         panic!("{found:?}");

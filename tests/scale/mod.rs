@@ -1,0 +1,3 @@
+//! Stores that servers share.
+
+mod s3;
