@@ -35,15 +35,17 @@ impl Registry {
     ///
     /// When a store fails; what was done until then stays done.
     pub async fn sweep(&self) -> Result<Swept, Error> {
-        let uploads = self.end_forgotten_uploads().await?;
+        // What one of them can't do keeps the others from nothing.
+        let uploads = self.end_forgotten_uploads().await;
+        let removals = self.remove_needless_bytes().await;
         let strays = match self.uploads.is_shared() {
-            true => self.remove_old_leftovers().await?,
-            false => 0,
+            true => self.remove_old_leftovers().await,
+            false => Ok(0),
         };
         Ok(Swept {
-            uploads,
-            strays,
-            removals: self.remove_needless_bytes().await?,
+            uploads: uploads?,
+            strays: strays?,
+            removals: removals?,
         })
     }
 
@@ -65,12 +67,13 @@ impl Registry {
     async fn remove_old_leftovers(&self) -> Result<u64, Error> {
         let until = self.clock.now().before(self.settings.upload_expiry);
         let from = *self.swept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut removed, mark) = self.remove_leftovers(from, until).await?;
-        *self.swept.0.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+        let mut removed = 0;
         for multipart in self.uploads.multiparts(until).await? {
             removed += u64::from(self.remove_leftover(&multipart).await?);
         }
-        Ok(removed)
+        let (objects, mark) = self.remove_leftovers(from, until).await?;
+        *self.swept.0.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+        Ok(removed + objects)
     }
 
     /// Removes what no row knows of the uploads behind `after`; tells how much that was, and where

@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -36,8 +36,8 @@ rm -rf "$folder"
 struct Seaweed {
     s3: String,
     filer: String,
-    /// Its end is that of the store.
-    _keeper: ChildStdin,
+    /// The end of its standard input is that of the store.
+    _keeper: Child,
 }
 
 /// A bucket of a test's own.
@@ -87,11 +87,27 @@ impl Bucket {
 
     /// How many folders and objects lie in a folder of the bucket.
     pub(crate) fn entries(&self, folder: &str) -> usize {
+        self.names(folder).len()
+    }
+
+    /// How many objects lie in the folders of a folder. Those may be empty.
+    pub(crate) fn objects(&self, folder: &str) -> usize {
+        let folders = self.names(folder).into_iter();
+        folders
+            .map(|name| self.entries(&format!("{folder}/{name}")))
+            .sum()
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
         let path = format!("/buckets/{}/{folder}/?limit=100000", self.name);
-        match ask(&self.filer, &format!("GET {path}")) {
-            Some((200, body)) => body.matches("\"FullPath\"").count(),
-            _ => 0,
-        }
+        let Some((200, body)) = ask(&self.filer, &format!("GET {path}")) else {
+            return Vec::new();
+        };
+        let paths = body.split("\"FullPath\":").skip(1);
+        let paths = paths.filter_map(|text| text.split('"').nth(1));
+        paths
+            .filter_map(|path| Some(path.rsplit_once('/')?.1.to_owned()))
+            .collect()
     }
 
     /// The host and the port of the store.
@@ -131,7 +147,7 @@ impl Seaweed {
             flags.push(format!("-{name}.port={}", pair[0]));
             flags.push(format!("-{name}.port.grpc={}", pair[1]));
         }
-        let mut keeper = Command::new("sh")
+        let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&weed)
             .arg(&folder)
@@ -141,7 +157,6 @@ impl Seaweed {
             .stdin(Stdio::piped())
             .spawn()
             .expect("sh runs");
-        let keeper = keeper.stdin.take().expect("it is piped");
         let (filer, s3) = (ports[4], ports[6]);
         let store = Self {
             s3: format!("127.0.0.1:{s3}"),

@@ -105,6 +105,7 @@ async fn a_blob_of_many_small_requests_goes_on_at_another_server() {
     servers[1].settle(id, &location).await.expect("settled");
     let read = read_all(&servers[1], &location, bytes.len()).await;
     assert_eq!(read.expect("read"), bytes);
+    assert_eq!(bucket.objects("some/prefix/data"), 1);
     let objects = servers[0].shared.objects_of(id).await.expect("listed");
     assert_eq!(objects, [servers[0].shared.path(&location)]);
 }
