@@ -109,8 +109,8 @@ fn bucket(s3: &S3) -> impl Iterator<Item = Fault> {
     let lifetime = s3.redirect_lifetime.duration();
     [
         whole(
-            !s3.bucket.bytes().all(is_bucket),
-            "s3.bucket has lower-case letters, digits, dots and hyphens only",
+            s3.is_on() && !(3..=63).contains(&s3.bucket.len()) || !s3.bucket.bytes().all(is_bucket),
+            "s3.bucket has 3 to 63 lower-case letters, digits, dots and hyphens",
         ),
         whole(
             !s3.endpoint.is_empty() && !is_url(&s3.endpoint),

@@ -167,7 +167,7 @@ fn every_fault_is_told_at_once() {
 
 #[test]
 fn a_secret_is_printed_nowhere() {
-    let text = "[s3]\nbucket = \"b\"\naccess_key_id = \"a\"\nsecret_access_key = \"canary-1\"";
+    let text = "[s3]\nbucket = \"bucket\"\naccess_key_id = \"a\"\nsecret_access_key = \"canary-1\"";
     let (_folder, flags) = with_file(text);
     let config = Config::load(&flags, []).expect("it makes sense");
     assert_eq!(config.s3.secret_access_key.reveal(), "canary-1");
@@ -184,6 +184,7 @@ fn a_secret_is_printed_nowhere() {
 fn a_bucket_has_to_make_sense() {
     for (text, key) in [
         ("bucket = \"UPPER\"", "s3.bucket"),
+        ("bucket = \"ab\"", "s3.bucket"),
         ("endpoint = \"store:9000\"", "s3.endpoint"),
         ("prefix = \"/a\"", "s3.prefix"),
         ("prefix = \"a/../b\"", "s3.prefix"),

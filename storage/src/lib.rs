@@ -11,7 +11,7 @@
 //! | [`pattern`] | texts with `*` and `?` |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
 //!
-//! Nothing here knows HTTP, users or configuration. The rule that ties the parts together: bytes
+//! Nothing here knows users or configuration, and HTTP only `s3`, as a client. The rule that ties the parts together: bytes
 //! are durable before the metadata names them, and the metadata stops naming them before they go.
 
 pub mod blob;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::access::user;
 use crate::api::http::Client;
 use crate::api::{begin, content, digest, push_blob, push_manifest, resume};
+use crate::ecr::Account;
 use crate::support::image::{self, same_blobs};
 use crate::support::s3::{ACCESS_KEY_ID, Bucket, Fate, Proxy, SECRET_ACCESS_KEY};
 use crate::support::wait::until;
@@ -17,8 +19,11 @@ use crate::{official, own_suite};
 const PATIENCE: Duration = Duration::from_secs(30);
 const MIB: usize = 1 << 20;
 
-/// Wharf on a bucket, with further variables.
-fn wharf_on(bucket: &Bucket, more: &[(&str, &str)]) -> Registry {
+/// The variables of a server on a bucket, and further ones.
+fn bucket_variables<'a>(
+    bucket: &'a Bucket,
+    more: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let mut variables = vec![
         ("WHARF__S3__BUCKET", bucket.name.as_str()),
         ("WHARF__S3__ENDPOINT", bucket.endpoint.as_str()),
@@ -28,7 +33,12 @@ fn wharf_on(bucket: &Bucket, more: &[(&str, &str)]) -> Registry {
         ("WHARF__S3__PART_SIZE", "5MiB"),
     ];
     variables.extend(more);
-    Registry::wharf_with(&variables)
+    variables
+}
+
+/// Wharf on a bucket, with further variables.
+fn wharf_on(bucket: &Bucket, more: &[(&str, &str)]) -> Registry {
+    Registry::wharf_with(&bucket_variables(bucket, more))
 }
 
 fn wharf() -> Registry {
@@ -181,6 +191,33 @@ fn pulls_are_sent_to_the_store_where_clients_follow() {
     assert_eq!(elsewhere.status, 404);
     push_manifest(&client, "sent", "v1", &crate::api::image(&bytes));
     assert_eq!(client.get("/v2/sent/manifests/v1").status, 200);
+}
+
+#[test]
+fn the_ecr_door_gives_addresses_of_the_store() {
+    let bucket = Bucket::new();
+    let account = Account::with(&bucket_variables(
+        &bucket,
+        &[("WHARF__S3__REDIRECT", "true")],
+    ));
+    let bytes = content(1000);
+    let client = Client::new(account.registry.base());
+    let login = user(&account.registry, "puller", "write", "*");
+    let path = format!("/v2/ecr/sent/blobs/uploads/?digest={}", digest(&bytes));
+    let basic = login.basic();
+    let headers = [("Authorization", basic.as_str())];
+    assert_eq!(client.send("POST", &path, &headers, &bytes).status, 201);
+    let told = account.ask([
+        "get-download-url-for-layer",
+        "--repository-name",
+        "ecr/sent",
+        "--layer-digest",
+        &digest(&bytes),
+    ]);
+    let address = told["downloadUrl"].as_str().expect("an address");
+    let path = address.strip_prefix(&bucket.endpoint).expect("the store's");
+    let answer = Client::new(&bucket.endpoint).get(path);
+    assert!(answer.status == 200 && answer.body == bytes, "{address}");
 }
 
 /// Reads as much of an answer as comes: its status, how long it says that it is, and the body.

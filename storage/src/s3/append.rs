@@ -24,8 +24,9 @@ use super::{CONTENT_TYPE, Shared, WHOLE, place};
 use crate::blob::{BlobStore as _, Error};
 use crate::upload::{Appender, Hasher, Progress, UploadId};
 
-/// How many bytes gather before they are hashed.
-const BATCH_BYTES: usize = 256 << 10;
+/// How many bytes gather before they are hashed. The frames that they come in hold buffers of a
+/// connection that are larger, so more of them would cost much with 200 uploads under way.
+const BATCH_BYTES: usize = 64 << 10;
 
 /// How many parts of an upload are sent at once.
 const FLIGHTS: usize = 2;

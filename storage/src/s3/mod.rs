@@ -76,7 +76,7 @@ const WHOLE: &str = "whole";
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// How many requests with bodies go out at once. Each has a buffer or two in memory.
-const SENDERS: usize = 32;
+const SENDERS: usize = 16;
 
 /// How long the way to the store may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
