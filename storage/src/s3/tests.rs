@@ -342,3 +342,26 @@ async fn a_completion_whose_answer_is_lost_makes_one_blob() {
     );
     assert_eq!(proxy.faults(), 1);
 }
+
+#[tokio::test]
+async fn a_writer_that_was_thought_dead_changes_no_blob() {
+    let store = open(&Bucket::new()).await;
+    let (id, bytes) = (new_id(), content(14 * MIB));
+    let start = Progress::start(Algorithm::Sha256);
+    let half = send(&store, id, start, bytes.slice(..6 * MIB)).await;
+    let half = half.expect("sent");
+    let whole = send(&store, id, half.clone(), bytes.slice(6 * MIB..)).await;
+    let whole = whole.expect("sent");
+    // It sends other bytes from the same point on, under the same numbers of parts.
+    let other = Bytes::from(vec![7; 8 * MIB]);
+    let late = send(&store, id, half, other).await.expect("sent");
+    assert_ne!(late.hasher.digest(), whole.hasher.digest());
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    match store.finish(id, &whole, &digest).await {
+        Ok(location) => {
+            let read = read_all(&store, &location, bytes.len()).await;
+            assert!(read.expect("read") == bytes, "a wrong byte");
+        }
+        Err(error) => assert!(!error.is_temporary(), "{error:?}"),
+    }
+}
