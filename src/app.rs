@@ -19,11 +19,13 @@ use wharf_auth::oidc::Fetcher;
 use wharf_auth::seal::{self, Sealer};
 use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::{Clock, SystemClock};
-use wharf_storage::disk::{self, DiskStore};
+use wharf_storage::disk::{self, DiskStore, FolderLock};
 use wharf_storage::metadata::postgres::{self, Postgres};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
 use wharf_storage::metadata::{self, Creation, Database, Metadata, Replace};
 use wharf_storage::record::RecordStore;
+use wharf_storage::s3::{self, S3Store};
+use wharf_storage::upload::UploadStore;
 
 use crate::audit;
 use crate::config::Config;
@@ -44,6 +46,9 @@ pub enum Error {
     /// The data folder can't be used.
     #[error("the data folder can not be used")]
     Disk(#[from] disk::OpenError),
+    /// The bucket can't be used.
+    #[error("the bucket can not be used")]
+    Bucket(#[from] s3::OpenError),
     /// The database can't be used.
     #[error("the metadata can not be used")]
     Database(#[from] sqlite::OpenError),
@@ -162,12 +167,83 @@ impl Office {
     }
 }
 
+/// Where blobs and uploads lie.
+#[derive(Debug)]
+struct Stores {
+    blobs: Arc<dyn BlobStore>,
+    uploads: Arc<dyn UploadStore>,
+    records: Arc<dyn RecordStore>,
+    /// Where they are in a bucket, the data folder still has the rest.
+    _lock: Option<FolderLock>,
+}
+
+impl Stores {
+    /// The stores, for the server that has the data folder.
+    async fn open(config: &Config) -> Result<Self, Error> {
+        if !config.s3.is_on() {
+            // Nothing else runs yet that this could keep waiting.
+            return Ok(Self::of(DiskStore::open(config.data())?));
+        }
+        let lock = FolderLock::acquire(config.data())?;
+        let bucket = S3Store::open(bucket(config)).await?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..Self::of(bucket)
+        })
+    }
+
+    /// The stores, beside a server that may have the data folder: what changes a local disk is not
+    /// for this.
+    async fn beside(config: &Config) -> Result<Self, Error> {
+        Ok(match config.s3.is_on() {
+            true => Self::of(S3Store::open(bucket(config)).await?),
+            false => Self::of(DiskStore::beside(config.data())),
+        })
+    }
+
+    fn of<S>(store: S) -> Self
+    where
+        S: BlobStore + UploadStore + RecordStore + Clone + 'static,
+    {
+        Self {
+            blobs: Arc::new(store.clone()),
+            records: Arc::new(store.clone()),
+            uploads: Arc::new(store),
+            _lock: None,
+        }
+    }
+}
+
+fn bucket(config: &Config) -> s3::Settings {
+    let s3 = &config.s3;
+    let chosen = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    s3::Settings {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
+        endpoint: chosen(s3.endpoint.trim_end_matches('/')),
+        region: chosen(&s3.region),
+        credentials: chosen(&s3.access_key_id).map(|access_key_id| s3::Credentials {
+            access_key_id,
+            secret_access_key: s3.secret_access_key.reveal().to_owned(),
+        }),
+        virtual_hosted: s3.virtual_hosted,
+        part_bytes: s3.part_size.bytes(),
+        growth: match s3.equal_parts {
+            true => s3::Growth::Equal,
+            false => s3::Growth::Growing,
+        },
+        memory_bytes: s3.memory.in_memory(),
+        spool: config.data().join("spool"),
+        timeout: s3.timeout.duration(),
+        retry_for: s3.retry_for.duration(),
+    }
+}
+
 /// A registry with its doors, ready to serve.
 #[derive(Debug)]
 pub struct App {
     registry: Arc<Registry>,
-    blobs: Arc<dyn BlobStore>,
-    records: Arc<dyn RecordStore>,
+    stores: Stores,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     feed: Arc<Feed>,
@@ -187,13 +263,10 @@ impl App {
     ///
     /// When a store can't be used.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        // Nothing else runs yet that this could keep waiting.
-        let disk = DiskStore::open(config.data())?;
+        let stores = Stores::open(config).await?;
         let office = Office::open(config)?;
         office.confirm_key().await?;
-        let blobs: Arc<dyn BlobStore> = Arc::new(disk.clone());
-        let records: Arc<dyn RecordStore> = Arc::new(disk.clone());
-        let registry = Arc::new(registry(config, &office, disk));
+        let registry = Arc::new(registry(config, &office, &stores));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
         let first_administrator = match config.auth.enabled {
@@ -207,8 +280,7 @@ impl App {
         let outbound = Arc::new(Outbound::new(config.outbound.allow.clone())?);
         Ok(Self {
             registry,
-            blobs,
-            records,
+            stores,
             metrics: Arc::new(Metrics::new()),
             authority: Arc::new(authority(config, &office, &outbound).await?),
             feed: Arc::new(Feed::open(office.metadata.clone()).await?),
@@ -311,7 +383,7 @@ impl App {
         } = &self.office;
         Recorder::new(
             metadata.clone(),
-            Arc::clone(&self.records),
+            Arc::clone(&self.stores.records),
             Arc::clone(clock),
             Arc::clone(&self.instance),
         )
@@ -324,7 +396,7 @@ impl App {
         if every.is_zero() {
             return;
         }
-        let (blobs, instance) = (Arc::clone(&self.blobs), Arc::clone(&self.instance));
+        let (blobs, instance) = (Arc::clone(&self.stores.blobs), Arc::clone(&self.instance));
         let rate = config.bytes_per_second.bytes();
         let scrubber = scrubber(&self.office, blobs, instance, rate);
         let clock = Arc::clone(&self.office.clock);
@@ -362,6 +434,7 @@ impl App {
         );
         let external_url = &config.server.external_url;
         let settings = http::Settings {
+            no_redirect_for: config.s3.no_redirect_for.clone(),
             manifest_limit: config.registry.manifest_limit.in_memory(),
             page_limit: config.registry.page_limit,
             min_bytes_per_second: config.server.min_bytes_per_second,
@@ -441,19 +514,27 @@ pub(crate) fn scrubber(
 }
 
 /// Who makes a lost database anew.
-pub(crate) fn rebuilder(office: &Office, config: &Config) -> Rebuilder {
-    let disk = DiskStore::beside(config.data());
-    Rebuilder {
+///
+/// # Errors
+///
+/// When the stores can't be used.
+pub(crate) async fn rebuilder(office: &Office, config: &Config) -> Result<Rebuilder, Error> {
+    let stores = Stores::beside(config).await?;
+    Ok(Rebuilder {
         metadata: office.metadata.clone(),
-        blobs: Arc::new(disk.clone()),
-        records: Arc::new(disk),
+        blobs: stores.blobs,
+        records: stores.records,
         clock: Arc::clone(&office.clock),
-    }
+    })
 }
 
 /// The blobs, for reading beside a server that runs.
-pub(crate) fn blobs_to_read(config: &Config) -> Arc<dyn BlobStore> {
-    Arc::new(DiskStore::beside(config.data()))
+///
+/// # Errors
+///
+/// When the store can't be used.
+pub(crate) async fn blobs_to_read(config: &Config) -> Result<Arc<dyn BlobStore>, Error> {
+    Ok(Stores::beside(config).await?.blobs)
 }
 
 /// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running
@@ -461,21 +542,23 @@ pub(crate) fn blobs_to_read(config: &Config) -> Arc<dyn BlobStore> {
 ///
 /// # Errors
 ///
-/// When the folder can't be used.
+/// When the stores can't be used.
 pub(crate) async fn remove_needless_bytes(
     config: &Config,
     office: &Office,
 ) -> Result<Option<u64>, Error> {
-    let disk = match DiskStore::open(config.data()) {
-        Ok(disk) => disk,
-        Err(disk::OpenError::Locked(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let stores = match config.s3.is_on() {
+        true => Stores::beside(config).await?,
+        false => match Stores::open(config).await {
+            Err(Error::Disk(disk::OpenError::Locked(_))) => return Ok(None),
+            stores => stores?,
+        },
     };
-    let swept = registry(config, office, disk).sweep().await?;
+    let swept = registry(config, office, &stores).sweep().await?;
     Ok(Some(swept.removals))
 }
 
-fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
+fn registry(config: &Config, office: &Office, stores: &Stores) -> Registry {
     let settings = registry::Settings {
         creation: match config.registry.create_on_push {
             true => Creation::Allowed,
@@ -489,11 +572,15 @@ fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
             "" => None,
             policy => Some(policy.to_owned()),
         },
+        redirects: {
+            let s3 = &config.s3;
+            (s3.is_on() && s3.redirect).then(|| s3.redirect_lifetime.duration())
+        },
     };
     Registry::new(
         office.metadata.clone(),
-        Arc::new(disk.clone()),
-        Arc::new(disk),
+        Arc::clone(&stores.blobs),
+        Arc::clone(&stores.uploads),
         Arc::clone(&office.clock),
         settings,
     )

@@ -13,7 +13,7 @@
 //! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
-//! | `scale` | several servers, and PostgreSQL |
+//! | `scale` | several servers, PostgreSQL, and blobs in a bucket |
 //! | `support` | servers, clients and images that tests are made of |
 
 mod access;

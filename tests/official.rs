@@ -20,7 +20,7 @@ const SWITCHES: [&str; 5] = [
 const LEAST_TESTS: u32 = 1032;
 
 /// Runs the suite as of a version of the specification.
-fn passes(version: &str, registry: &Registry, login: Option<&Login>, on: &str) {
+pub(crate) fn passes(version: &str, registry: &Registry, login: Option<&Login>, on: &str) {
     let folder = folder();
     let mut suite = Command::tool("conformance")
         .env("OCI_REGISTRY", registry.host())

@@ -71,7 +71,8 @@ fn our_own_suite_passes_whole_on_wharf_with_postgres() {
     passes(&Registry::on_postgres(), " on PostgreSQL");
 }
 
-fn passes(registry: &Registry, on: &str) {
+/// Runs the suite, which finds no fault and leaves nothing out.
+pub(crate) fn passes(registry: &Registry, on: &str) {
     let (output, counts) = run(registry);
     let Counts {
         passed,

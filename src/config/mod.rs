@@ -11,6 +11,7 @@
 //! | `database` | `[database]`: where the metadata lies |
 //! | `registry` | `[registry]`: what a push may do |
 //! | `uploads` | `[uploads]`: uploads under way |
+//! | `s3` | `[s3]`: a bucket for blobs and uploads |
 //! | `log` | `[log]`: what is logged, and how |
 //! | `metrics` | `[metrics]`: what is measured |
 //! | `auth` | `[auth]`: whether callers have to say who they are |
@@ -23,6 +24,7 @@
 //! | `audit` | `[audit]`: the log of who did what |
 //! | `events` | `[events]`: the log of what happened, and its deliveries |
 //! | `units` | durations and sizes as texts |
+//! | `secret` | texts that nobody is shown |
 //! | `sources` | the file and the variables, merged |
 //! | `check` | what makes no sense as a whole |
 //! | `error`, `suggestion` | what is wrong, and what was probably meant |
@@ -40,7 +42,9 @@ mod log;
 mod metrics;
 mod outbound;
 mod registry;
+mod s3;
 mod scrub;
+mod secret;
 mod server;
 mod sources;
 mod storage;
@@ -66,7 +70,9 @@ pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use registry::{MissingContent, Registry};
+pub use s3::S3;
 pub use scrub::Scrub;
+pub use secret::Secret;
 pub use server::Server;
 pub use storage::Storage;
 pub use tls::Tls;
@@ -89,6 +95,8 @@ pub struct Config {
     pub registry: Registry,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// A bucket for blobs and uploads.
+    pub s3: S3,
     /// What is logged, and how.
     pub log: Log,
     /// What is measured.

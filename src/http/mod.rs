@@ -124,6 +124,8 @@ impl Doors {
 /// What of the doors can be chosen.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Parts of the names of clients that are not sent to the store for blobs.
+    pub no_redirect_for: Vec<String>,
     /// How many bytes a manifest may have.
     pub manifest_limit: usize,
     /// How many entries a page of a list has at most.

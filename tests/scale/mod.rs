@@ -1,10 +1,11 @@
-//! Several servers, and PostgreSQL.
+//! Several servers, PostgreSQL, and blobs in a bucket.
 //!
 //! | module | what it asks |
 //! |---|---|
 //! | `one_server` | a server whose metadata lies in PostgreSQL |
 //! | `servers` | two servers on one database: what one does, the other one knows |
 //! | `outage` | PostgreSQL that is killed and comes back |
+//! | `s3` | blobs and uploads in a bucket, and what a store may do to them |
 //!
 //! Both suites of conformance run on PostgreSQL too, beside their other runs. That a page costs the
 //! same however long its list is, `metadata::contract` asks of both databases, and `bench/lists`
@@ -12,6 +13,7 @@
 
 mod one_server;
 mod outage;
+mod s3;
 mod servers;
 
 use serde_json::json;

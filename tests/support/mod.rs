@@ -11,6 +11,7 @@
 //! | `command` | a client's command line, with a deadline |
 //! | `docker` | the one Docker daemon of the tests |
 //! | `image` | images to push |
+//! | `s3` | a bucket, and ways to it that fail |
 //! | `tools` | where the clients lie |
 //! | `wait` | waiting for a condition |
 
@@ -20,6 +21,7 @@ pub(crate) mod image;
 pub(crate) mod postgres;
 mod process;
 mod registry;
+pub(crate) mod s3;
 pub(crate) mod tools;
 pub(crate) mod wait;
 

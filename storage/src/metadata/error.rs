@@ -28,6 +28,9 @@ pub enum Error {
     /// There is no such upload.
     #[error("the upload is unknown")]
     UploadUnknown,
+    /// Another writer has moved the upload since the caller looked.
+    #[error("the upload is no longer where it stood")]
+    UploadMoved,
     /// The caller has too many open uploads.
     #[error("{open} uploads are open, {limit} are allowed")]
     TooManyUploads {
@@ -80,6 +83,7 @@ impl Error {
             | Self::ContentMissing(_)
             | Self::TagImmutable { .. }
             | Self::UploadUnknown
+            | Self::UploadMoved
             | Self::TooManyUploads { .. }
             | Self::Corrupt { .. }
             | Self::Database(_) => Self::Database(text.into()),

@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0003_images.sql"),
     include_str!("../../../migrations/postgres/0004_events.sql"),
     include_str!("../../../migrations/postgres/0005_collection.sql"),
+    include_str!("../../../migrations/postgres/0006_upload_state.sql"),
 ];
 
 /// A large table takes its time, and so does another server that migrates.
