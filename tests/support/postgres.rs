@@ -21,8 +21,10 @@ pub(crate) const PASSWORD: &str = "CANARY-of-postgres";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the server until its input ends: `$1` is the program, `$2` the folder. One that was killed
-/// is waited for at once, since it counts as running until somebody has.
+/// is waited for at once, since it counts as running until somebody has. Signals that end the test
+/// and all around it don't end this, so that the folder goes.
 const KEEPER: &str = r#"
+trap '' HUP INT TERM
 exec 3<&0
 "$1" -D "$2/data" >>"$2/log" 2>&1 &
 server=$!
