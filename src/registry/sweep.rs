@@ -112,8 +112,7 @@ impl Registry {
         {
             return Ok(false);
         }
-        self.uploads.drop_leftover(leftover).await?;
-        Ok(true)
+        Ok(self.uploads.drop_leftover(leftover).await?)
     }
 
     async fn end_forgotten_uploads(&self) -> Result<u64, Error> {

@@ -2,6 +2,7 @@
 //!
 //! | module | what it asks |
 //! |---|---|
+//! | `cluster` | servers that share a database and a bucket |
 //! | `one_server` | a server whose metadata lies in PostgreSQL |
 //! | `servers` | two servers on one database: what one does, the other one knows |
 //! | `outage` | PostgreSQL that is killed and comes back |
@@ -11,6 +12,7 @@
 //! same however long its list is, `metadata::contract` asks of both databases, and `bench/lists`
 //! measures it.
 
+mod cluster;
 mod one_server;
 mod outage;
 mod s3;

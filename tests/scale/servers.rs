@@ -19,7 +19,7 @@ const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A key for several servers.
-fn shared_key(folder: &Path) -> String {
+pub(super) fn shared_key(folder: &Path) -> String {
     let path = folder.join("secret.key");
     fs::write(&path, KEY).expect("a file");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");

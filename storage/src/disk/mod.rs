@@ -358,8 +358,9 @@ impl UploadStore for DiskStore {
         .await
     }
 
-    async fn drop_leftover(&self, leftover: &Leftover) -> Result<(), Error> {
-        self.discard(leftover.upload(), None).await
+    async fn drop_leftover(&self, leftover: &Leftover) -> Result<bool, Error> {
+        self.discard(leftover.upload(), None).await?;
+        Ok(true)
     }
 }
 

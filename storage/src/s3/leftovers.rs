@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use object_store::ObjectStore as _;
 use object_store::multipart::MultipartStore as _;
 use object_store::path::Path;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -145,4 +145,22 @@ pub(super) async fn abort(shared: &Shared, id: UploadId, multipart: &str) -> Res
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(failed("abort upload", &id, error)),
     }
+}
+
+/// Whether an upload became a blob. One that the database doesn't know was perhaps known to another
+/// database, which is lost, or to this one after its backup.
+pub(super) async fn is_whole(shared: &Shared, id: UploadId) -> Result<bool, Error> {
+    let path = shared.index_path(id);
+    let look = || async {
+        match shared.requests.s3.head(&path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failed("look at", &path, error)),
+        }
+    };
+    let is_whole = shared.requests.patiently(look).await?;
+    if is_whole {
+        tracing::warn!(upload = %id, "the database doesn't know a blob that lies in the bucket");
+    }
+    Ok(is_whole)
 }

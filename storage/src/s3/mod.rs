@@ -336,16 +336,20 @@ impl UploadStore for S3Store {
         leftovers::multiparts(&self.shared, until).await
     }
 
-    async fn drop_leftover(&self, leftover: &Leftover) -> Result<(), Error> {
+    async fn drop_leftover(&self, leftover: &Leftover) -> Result<bool, Error> {
         match leftover {
-            Leftover::Upload(id) => self.discard(*id, None).await,
-            Leftover::Object(_, location) => {
-                self.shared.delete(vec![self.shared.path(location)]).await
+            Leftover::Upload(id) => self.discard(*id, None).await?,
+            Leftover::Object(id, location) => {
+                if leftovers::is_whole(&self.shared, *id).await? {
+                    return Ok(false);
+                }
+                self.shared.delete(vec![self.shared.path(location)]).await?;
             }
             Leftover::Multipart(id, multipart) => {
-                leftovers::abort(&self.shared, *id, multipart).await
+                leftovers::abort(&self.shared, *id, multipart).await?;
             }
         }
+        Ok(true)
     }
 }
 

@@ -163,12 +163,13 @@ pub trait UploadStore: std::fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Drops what an upload left behind. That it is gone already is no error.
+    /// Drops what an upload left behind, and tells whether it is gone. That it was already is no
+    /// error. A whole blob stays: the database that knew it may be lost.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    async fn drop_leftover(&self, leftover: &Leftover) -> Result<(), Error>;
+    async fn drop_leftover(&self, leftover: &Leftover) -> Result<bool, Error>;
 }
 
 /// The open end of an upload.
