@@ -19,6 +19,8 @@ mod access;
 mod events;
 #[path = "contract_images.rs"]
 mod images;
+#[path = "contract_lifecycle.rs"]
+mod lifecycle;
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
@@ -40,6 +42,7 @@ pub(crate) async fn holds(metadata: &Metadata) {
     pushes_at_once_all_arrive(metadata).await;
     access::holds(metadata).await;
     images::holds(metadata).await;
+    lifecycle::holds(metadata).await;
     events::holds(metadata).await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{NOW, Timestamp, by, image, push, repository, tag};
 use crate::metadata::{
-    Deleted, Error, ManifestPush, Metadata, Pull, Pulled, Replace, RepositorySettings,
+    Chosen, Deleted, Error, ManifestPush, Metadata, Pull, Pulled, Replace, RepositorySettings,
     StorageClass, TagMutability,
 };
 use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
@@ -160,13 +160,14 @@ async fn what_is_leased_locked_or_moved_is_not_expired(metadata: &Metadata) {
         .await
         .expect("pushed");
     let expire = |tags: &'static [&'static str], now| {
-        let tags: Vec<_> = tags.iter().map(|text| tag(text)).collect();
-        let (name, own) = (name.clone(), own.clone());
+        let chosen = Chosen {
+            digest: own.clone(),
+            tags: tags.iter().map(|text| tag(text)).collect(),
+        };
+        let name = name.clone();
         async move {
-            metadata
-                .expire_image(&name, &own, &tags, by("lifecycle", now))
-                .await
-                .expect("asked")
+            let gone = metadata.expire_images(&name, vec![chosen], by("lifecycle", now));
+            gone.await.expect("asked") == 1
         }
     };
     assert!(!expire(&["v0"], NOW).await, "its tags have changed");

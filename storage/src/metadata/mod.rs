@@ -17,6 +17,9 @@
 //! | `removals` | bytes that wait to be removed |
 //! | `settings` | what a repository is besides its images |
 //! | `images` | lists of images, their times, leases |
+//! | `groups` | an index, its images and what refers to them, as one |
+//! | `storage_class` | archiving images and restoring them |
+//! | `lifecycle` | what policies decide about, and doing what they decided |
 //! | `documents` | settings of the registry |
 //! | `events` | what happened, as a log that is written with what it tells |
 //! | `endpoints` | who is told of events, and how far that has come |
@@ -36,13 +39,16 @@ mod documents;
 mod endpoints;
 mod error;
 mod events;
+mod groups;
 mod images;
+mod lifecycle;
 mod manifests;
 mod referrers;
 mod removals;
 mod repositories;
 mod settings;
 pub mod sqlite;
+mod storage_class;
 mod tags;
 mod transaction;
 mod uploads;
@@ -65,12 +71,14 @@ pub use endpoints::{
 };
 pub use error::Error;
 pub use events::{Cause, Change, Event, EventDetail, EventKind, Events, Stream, StreamError};
-pub use images::{Image, ImageFacts, Pull, Pulled, StorageClass};
+pub use images::{Image, Pull, Pulled};
+pub use lifecycle::{Chosen, ImageFacts};
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
 pub use settings::{
     Deleted, RepositoryRecord, RepositorySettings, TagMutability, TagMutabilityError,
 };
+pub use storage_class::StorageClass;
 pub use transaction::{Row, Transaction, Value};
 pub use uploads::{NewUpload, Upload};
 

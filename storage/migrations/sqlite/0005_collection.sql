@@ -1,0 +1,1 @@
+-- collection: nothing yet
