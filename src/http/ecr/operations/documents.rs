@@ -2,7 +2,7 @@
 //! pull-through rules, principals whose pulls don't count.
 
 use serde_json::{Map, Value, json};
-use wharf_storage::metadata::{Document, Replace};
+use wharf_storage::metadata::{Document, Replace, RepositorySettings};
 
 use super::paging::{Page, with_token};
 use super::{epoch, images, repositories, without_nulls};
@@ -99,7 +99,7 @@ pub(super) async fn signing_status(call: &Call, input: &Input) -> Result<Value, 
 
 pub(super) async fn create_template(call: &Call, input: &Input) -> Result<Value, Error> {
     let prefix = input.required("prefix")?;
-    let template = template(input, Map::new())?;
+    let template = template(input, usual())?;
     let created = put(
         call,
         TEMPLATES,
@@ -119,10 +119,15 @@ pub(super) async fn update_template(call: &Call, input: &Input) -> Result<Value,
     let prefix = input.required("prefix")?;
     let found = call.metadata().document(TEMPLATES, prefix).await?;
     let found = found.ok_or_else(|| no_template(prefix))?;
-    let present = match members(&found) {
+    let mut present = match members(&found) {
         Value::Object(members) => members,
         _ => Map::new(),
     };
+    // The filters belong to the mutability that they came with.
+    let mutability = input.value("imageTagMutability");
+    if !mutability.is_null() && present.get("imageTagMutability") != Some(mutability) {
+        present.remove("imageTagMutabilityExclusionFilters");
+    }
     let template = template(input, present)?;
     let updated = put(
         call,
@@ -153,6 +158,16 @@ pub(super) async fn templates(call: &Call, input: &Input) -> Result<Value, Error
     let found: Vec<Value> = found.iter().map(told_template).collect();
     let answer = json!({"registryId": call.account(), "repositoryCreationTemplates": found});
     Ok(with_token(answer, token))
+}
+
+/// What a template says where nobody has said anything else.
+fn usual() -> Map<String, Value> {
+    let settings = RepositorySettings::default();
+    let encryption = serde_json::from_str(&settings.encryption).unwrap_or_default();
+    Map::from_iter([
+        ("imageTagMutability".to_owned(), settings.tag_mutability.as_str().into()),
+        ("encryptionConfiguration".to_owned(), encryption),
+    ])
 }
 
 /// A template with what the input says of it.
