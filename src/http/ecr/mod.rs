@@ -297,9 +297,19 @@ impl Call {
     fn pusher(&self) -> Pusher {
         Pusher {
             by: self.requester(),
-            // ECR's own calls make no repository by the way.
             creation: Creation::Forbidden,
         }
+    }
+
+    /// The caller as one who pushes, and makes the repository by it where a creation template is for
+    /// its name. Without one, the calls here want it to be there, as on AWS.
+    async fn creating_pusher(&self, name: &RepositoryName) -> Result<Pusher, Error> {
+        let mut pusher = self.pusher();
+        if self.state.registry.is_made_by_template(name).await? {
+            self.require(Action::CreateRepository, Some(name))?;
+            pusher.creation = Creation::Allowed;
+        }
+        Ok(pusher)
     }
 
     fn metadata(&self) -> &wharf_storage::metadata::Metadata {

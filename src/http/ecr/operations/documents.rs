@@ -165,7 +165,10 @@ fn usual() -> Map<String, Value> {
     let settings = RepositorySettings::default();
     let encryption = serde_json::from_str(&settings.encryption).unwrap_or_default();
     Map::from_iter([
-        ("imageTagMutability".to_owned(), settings.tag_mutability.as_str().into()),
+        (
+            "imageTagMutability".to_owned(),
+            settings.tag_mutability.as_str().into(),
+        ),
         ("encryptionConfiguration".to_owned(), encryption),
     ])
 }

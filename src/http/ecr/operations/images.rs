@@ -1,7 +1,7 @@
 //! Images: pushed and pulled by their manifests, listed, deleted, archived.
 
 use serde_json::{Value, json};
-use wharf_storage::metadata::{Image, StorageClass};
+use wharf_storage::metadata::{Creation, Image, StorageClass};
 use wharf_storage::oci::{Descriptor, Digest, Manifest, MediaType, Reference, RepositoryName};
 
 use super::paging::{Page, with_token};
@@ -12,7 +12,10 @@ use crate::registry::{self, ManifestTarget};
 
 pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
     let repository = input.repository()?;
-    repositories::require(call, &repository).await?;
+    let pusher = call.creating_pusher(&repository).await?;
+    if pusher.creation == Creation::Forbidden {
+        repositories::require(call, &repository).await?;
+    }
     let manifest = input.required("imageManifest")?.to_owned();
     let media_type: Option<MediaType> = match input.text("imageManifestMediaType") {
         None | Some("") => None,
@@ -45,7 +48,7 @@ pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
     let pushed = call
         .state
         .registry
-        .push_complete_manifest(&call.pusher(), target, media_type, manifest.clone().into())
+        .push_complete_manifest(&pusher, target, media_type, manifest.clone().into())
         .await;
     let pushed = match pushed {
         Err(registry::Error::ContentMissing(missing)) if Content::of(parsed.bytes()).is_index => {

@@ -15,7 +15,7 @@ const PART_BYTES: u64 = 20 << 20;
 
 pub(super) async fn initiate(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
-    let pusher = call.pusher();
+    let pusher = call.creating_pusher(&name).await?;
     let session = call
         .state
         .registry
