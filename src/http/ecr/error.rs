@@ -10,6 +10,9 @@ use wharf_storage::metadata;
 
 use crate::registry;
 
+/// The error of a caller that may not.
+pub(super) const ACCESS_DENIED: &str = "AccessDeniedException";
+
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// A failure on its way to the client.
@@ -43,6 +46,11 @@ impl Error {
     /// An input that makes no sense for a reason that the model's table can't see.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterException", message)
+    }
+
+    /// Whether the caller was not allowed to.
+    pub(super) fn is_denied(&self) -> bool {
+        self.kind == ACCESS_DENIED
     }
 
     fn server(status: StatusCode, message: &str) -> Self {

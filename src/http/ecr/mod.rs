@@ -40,7 +40,7 @@ use wharf_auth::sigv4::{Authorization, SignedRequest};
 use wharf_storage::metadata::{Change, Creation};
 use wharf_storage::oci::RepositoryName;
 
-use self::error::Error;
+use self::error::{ACCESS_DENIED, Error};
 use self::input::Input;
 use self::model::MODEL;
 use super::State as Shared;
@@ -106,9 +106,12 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
         base,
     };
     let input = Input::new(value);
-    let named = call.authorize(action, &input)?;
-    let outcome = operations::run(name, &call, &input).await;
-    call.note(&parts, action, &named, outcome.is_ok());
+    let named = call.named(&input)?;
+    let outcome = match call.authorize(action, &named) {
+        Ok(()) => operations::run(name, &call, &input).await,
+        Err(error) => Err(error),
+    };
+    call.note(&parts, action, &named, outcome.as_ref().err());
     outcome
 }
 
@@ -207,51 +210,63 @@ impl Call {
         };
         let who = &self.caller.principal;
         Err(Error::new(
-            "AccessDeniedException",
+            ACCESS_DENIED,
             format!("User: {who} is not authorized to perform: {action} on resource: {resource}"),
         ))
     }
 
-    /// Asks for what the operation needs in each repository that the input names; gives their names.
-    fn authorize(&self, action: Action, input: &Input) -> Result<Vec<RepositoryName>, Error> {
+    /// The repositories that the input names.
+    fn named(&self, input: &Input) -> Result<Vec<RepositoryName>, Error> {
         if let Some(registry) = input.text("registryId")
             && registry != self.account()
         {
             let message = format!("The registry with id '{registry}' does not exist");
             return Err(Error::new("RepositoryNotFoundException", message));
         }
-        let named = match (input.text("repositoryName"), input.text("resourceArn")) {
-            (Some(_), _) => vec![input.repository()?],
-            (None, Some(arn)) => vec![self.of_arn(arn)?],
-            (None, None) => input.repositories()?,
-        };
-        match named.as_slice() {
-            // A list of all shows what the caller may see of it.
-            [] if action == Action::DescribeRepositories => {}
-            [] => self.require(action, None)?,
-            named => {
-                for name in named {
-                    self.require(action, Some(name))?;
-                }
-            }
+        match (input.text("repositoryName"), input.text("resourceArn")) {
+            (Some(_), _) => Ok(vec![input.repository()?]),
+            (None, Some(arn)) => Ok(vec![self.of_arn(arn)?]),
+            (None, None) => input.repositories(),
         }
-        Ok(named)
     }
 
-    fn note(&self, parts: &Parts, action: Action, named: &[RepositoryName], is_ok: bool) {
+    /// Asks for what the operation needs in each repository that it is about.
+    fn authorize(&self, action: Action, named: &[RepositoryName]) -> Result<(), Error> {
+        match named {
+            // A list of all shows what the caller may see of it.
+            [] if action == Action::DescribeRepositories => Ok(()),
+            [] => self.require(action, None),
+            named => named
+                .iter()
+                .try_for_each(|name| self.require(action, Some(name))),
+        }
+    }
+
+    /// Writes into the audit log how a call ended: all that was denied, and what changes something,
+    /// but for the parts of layers, whose end tells enough; and reads where that was chosen.
+    fn note(&self, parts: &Parts, action: Action, named: &[RepositoryName], error: Option<&Error>) {
+        let outcome = match error {
+            None => Outcome::Allowed,
+            Some(error) if error.is_denied() => Outcome::Denied,
+            Some(_) => Outcome::Failed,
+        };
         let audit = &self.state.audit;
         let name = action.as_str().trim_start_matches("ecr:");
         let reads = ["Get", "List", "Describe", "Batch", "Validate"];
         let is_read = name != "BatchDeleteImage" && reads.iter().any(|verb| name.starts_with(verb));
-        if is_read && !audit.keeps_reads() || action == Action::UploadLayerPart {
+        let is_small = is_read && !audit.keeps_reads() || action == Action::UploadLayerPart;
+        if is_small && outcome != Outcome::Denied {
             return;
         }
-        let resource = named.first().map_or("registry", RepositoryName::as_str);
+        let denied = |name: &&RepositoryName| !self.may(action, Some(*name));
+        let refused = named
+            .iter()
+            .find(denied)
+            .filter(|_| outcome == Outcome::Denied);
+        let resource = refused.or(named.first());
+        let resource = resource.map_or("registry", RepositoryName::as_str);
         let note = audit.note(&self.caller, request_id(parts), action.as_str(), resource);
-        audit.record(note.ended(match is_ok {
-            true => Outcome::Allowed,
-            false => Outcome::Failed,
-        }));
+        audit.record(note.ended(outcome));
     }
 
     fn arn(&self, name: &RepositoryName) -> String {
