@@ -274,11 +274,13 @@ impl Call {
         format!("arn:aws:ecr:{region}:{account}:repository/{name}")
     }
 
+    /// The repository that an ARN of ours names.
     fn of_arn(&self, arn: &str) -> Result<RepositoryName, Error> {
-        let resource = arn.splitn(6, ':').nth(5);
-        let name = resource.and_then(|resource| resource.strip_prefix("repository/"));
-        let name = name.and_then(|name| name.parse().ok());
-        name.ok_or_else(|| input::malformed("resourceArn", "Invalid ARN"))
+        let name = arn.rsplit_once(":repository/").map(|(_, name)| name);
+        let name: Option<RepositoryName> = name.and_then(|name| name.parse().ok());
+        // One of another partition, service, region or account names nothing of ours.
+        name.filter(|name| self.arn(name) == arn)
+            .ok_or_else(|| input::malformed("resourceArn", "Invalid ARN"))
     }
 
     /// The host that images are named by, and `docker login` goes to.
