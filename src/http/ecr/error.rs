@@ -10,6 +10,8 @@ use wharf_storage::metadata;
 
 use crate::registry;
 
+/// The error where there is no such repository.
+pub(super) const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFoundException";
 /// The error of a caller that may not.
 pub(super) const ACCESS_DENIED: &str = "AccessDeniedException";
 
@@ -91,7 +93,7 @@ impl From<registry::Error> for Error {
         let message = error.to_string();
         match &error {
             Domain::RepositoryUnknown(name) => Self::new(
-                "RepositoryNotFoundException",
+                REPOSITORY_NOT_FOUND,
                 format!("The repository with name '{name}' does not exist in the registry"),
             ),
             Domain::BlobUnknown(_) => Self::new("LayersNotFoundException", message),

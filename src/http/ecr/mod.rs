@@ -40,9 +40,9 @@ use wharf_auth::sigv4::{Authorization, SignedRequest};
 use wharf_storage::metadata::{Change, Creation};
 use wharf_storage::oci::RepositoryName;
 
-use self::error::{ACCESS_DENIED, Error};
+use self::error::{ACCESS_DENIED, Error, REPOSITORY_NOT_FOUND};
 use self::input::Input;
-use self::model::MODEL;
+use self::model::{MODEL, Operation};
 use super::State as Shared;
 use super::access::request_id;
 use super::caller;
@@ -106,6 +106,7 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
         base,
     };
     let input = Input::new(value);
+    call.check_registry(operation, &input)?;
     let named = call.named(&input)?;
     let outcome = match call.authorize(action, &named) {
         Ok(()) => operations::run(name, &call, &input).await,
@@ -215,14 +216,27 @@ impl Call {
         ))
     }
 
+    /// Whether the input is about this registry, and no other.
+    fn check_registry(&self, operation: &Operation, input: &Input) -> Result<(), Error> {
+        let ids = input.texts("registryIds").into_iter();
+        let foreign = ids
+            .chain(input.text("registryId"))
+            .find(|id| *id != self.account());
+        let Some(id) = foreign else {
+            return Ok(());
+        };
+        let kind = match operation.has_error(REPOSITORY_NOT_FOUND) {
+            true => REPOSITORY_NOT_FOUND,
+            false => operation.invalid(),
+        };
+        Err(Error::new(
+            kind,
+            format!("The registry with id '{id}' does not exist"),
+        ))
+    }
+
     /// The repositories that the input names.
     fn named(&self, input: &Input) -> Result<Vec<RepositoryName>, Error> {
-        if let Some(registry) = input.text("registryId")
-            && registry != self.account()
-        {
-            let message = format!("The registry with id '{registry}' does not exist");
-            return Err(Error::new("RepositoryNotFoundException", message));
-        }
         match (input.text("repositoryName"), input.text("resourceArn")) {
             (Some(_), _) => Ok(vec![input.repository()?]),
             (None, Some(arn)) => Ok(vec![self.of_arn(arn)?]),
