@@ -64,7 +64,7 @@ pub use access::{
 pub use audit::{AuditEntry, AuditQuery, AuditRecord};
 pub use blobs::{Blob, FinishedUpload, Stored};
 pub use database::{Database, Job};
-pub use documents::{Document, Replace};
+pub use documents::{Document, LIFECYCLE_PREVIEW, Replace};
 pub use endpoints::{
     DeadLetter, DeliveryRecord, EndpointChange, EndpointProgress, EndpointRecord, NewEndpoint,
     Resent,
