@@ -59,6 +59,7 @@ const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921.";
 #[derive(Debug)]
 struct Call {
     state: Shared,
+    operation: &'static str,
     caller: Caller,
     region: String,
     request_id: String,
@@ -89,7 +90,7 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
         )
     })?;
     let (caller, region) = identify(&state, &parts, &body)?;
-    let operation = MODEL.operations.get(name).ok_or_else(unknown)?;
+    let (name, operation) = MODEL.operations.get_key_value(name).ok_or_else(unknown)?;
     let action: Action = format!("ecr:{name}").parse().map_err(|_| unknown())?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
     let value: Value = serde_json::from_slice(text)
@@ -100,6 +101,7 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
     let base = caller::base(&state, &parts);
     let call = Call {
         state,
+        operation: name,
         caller,
         region,
         request_id: request_id(&parts).to_owned(),

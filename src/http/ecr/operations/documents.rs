@@ -352,7 +352,7 @@ async fn listed(
         }
         return Ok((found, Value::Null));
     }
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let after = page.after.as_deref();
     let found = call
         .metadata()

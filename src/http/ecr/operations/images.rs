@@ -116,7 +116,7 @@ pub(super) async fn batch_get(call: &Call, input: &Input) -> Result<Value, Error
 
 pub(super) async fn list(call: &Call, input: &Input) -> Result<Value, Error> {
     let repository = input.repository()?;
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let filter = Filter::of(input);
     let found = page_of_images(call, &repository, &page).await?;
     let (found, token) = page.cut(found, |image| image.digest.to_string());
@@ -146,7 +146,7 @@ pub(super) async fn describe(call: &Call, input: &Input) -> Result<Value, Error>
         }
         return Ok(json!({"imageDetails": details}));
     }
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let filter = Filter::of(input);
     let found = page_of_images(call, &repository, &page).await?;
     let (found, token) = page.cut(found, |image| image.digest.to_string());
@@ -252,7 +252,7 @@ pub(super) async fn referrers(call: &Call, input: &Input) -> Result<Value, Error
         .filter_map(Value::as_str)
         .collect();
     let status = filter["artifactStatus"].as_str().unwrap_or("ACTIVE");
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let all = all_referrers(call, &repository, &subject).await?;
     let mut found = Vec::new();
     for referrer in all {
@@ -403,7 +403,7 @@ fn failure(id: &ImageId, code: &str, reason: &str) -> Value {
 async fn page_of_images(
     call: &Call,
     repository: &RepositoryName,
-    page: &Page,
+    page: &Page<'_>,
 ) -> Result<Vec<Image>, Error> {
     let after = page.after.as_deref();
     Ok(call

@@ -99,7 +99,7 @@ pub(super) async fn get_preview(call: &Call, input: &Input) -> Result<Value, Err
         let counts = json!([{"targetStorageClass": "ARCHIVE", "imageTotalCount": archived}]);
         summary["transitioningImageTotalCounts"] = counts;
     }
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let wanted = input.image_ids();
     let status = input.value("filter")["tagStatus"]
         .as_str()

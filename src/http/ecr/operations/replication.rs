@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wharf_storage::metadata::Replace;
 
+use super::paging::Page;
 use super::{documents, images, repositories};
 use crate::http::ecr::input::Input;
 use crate::http::ecr::{Call, Error};
@@ -55,6 +56,8 @@ pub(super) fn unknown_backfill(input: &Input) -> Result<Value, Error> {
 }
 
 /// `ListReplicationBackfills`.
-pub(super) fn backfills(call: &Call) -> Value {
-    json!({"registryId": call.account(), "backfills": []})
+pub(super) fn backfills(call: &Call, input: &Input) -> Result<Value, Error> {
+    // A token of this list was never given.
+    Page::of(call, input)?;
+    Ok(json!({"registryId": call.account(), "backfills": []}))
 }
