@@ -37,6 +37,24 @@ pub struct Image {
     pub bytes: Bytes,
 }
 
+/// An image as a list of names tells of it: once for each of its tags, once if it has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageName {
+    /// Its manifest's digest.
+    pub digest: Digest,
+    /// One of its tags.
+    pub tag: Option<Tag>,
+}
+
+/// Which images a list has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageFilter {
+    /// Only those of this storage class.
+    pub class: Option<StorageClass>,
+    /// Only those that have a tag, or none.
+    pub tagged: Option<bool>,
+}
+
 /// What is pulled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pull {
@@ -84,6 +102,61 @@ impl Metadata {
             rows.into_iter()
                 .map(|row| image(transaction, row))
                 .collect()
+        })
+        .await
+    }
+
+    /// The names of images of a repository behind `after`, by digest and tag, `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn image_names(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&ImageName>,
+        filter: ImageFilter,
+        limit: u64,
+    ) -> Result<Vec<ImageName>, Error> {
+        let (repository, after) = (repository.clone(), after.cloned());
+        self.read(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let digest = after.as_ref().map_or("", |after| after.digest.as_str());
+            let tag = after.as_ref().and_then(|after| after.tag.as_ref());
+            let class = filter.class.map_or("", StorageClass::as_str);
+            let tagged = match filter.tagged {
+                None => "",
+                Some(true) => "TAGGED",
+                Some(false) => "UNTAGGED",
+            };
+            let rows = transaction.query(
+                "SELECT manifests.digest, tags.name FROM manifests
+                 LEFT JOIN tags ON tags.manifest_id = manifests.id
+                 WHERE manifests.repository_id = $1 AND manifests.deleted_at IS NULL
+                   AND manifests.digest >= $2
+                   AND (manifests.digest > $2 OR tags.name > $3)
+                   AND ($4 = '' OR manifests.storage_class = $4)
+                   AND ($5 = '' OR $5 = 'TAGGED' AND tags.name IS NOT NULL
+                        OR $5 = 'UNTAGGED' AND tags.name IS NULL)
+                 ORDER BY manifests.digest, tags.name LIMIT $6",
+                &[
+                    repository_id.into(),
+                    digest.into(),
+                    tag.map_or("", Tag::as_str).into(),
+                    class.into(),
+                    tagged.into(),
+                    limit.into(),
+                ],
+            )?;
+            let name = |mut row: Row| {
+                let digest = row.parsed("a manifest's digest")?;
+                let tag = row.optional_text("a tag")?;
+                let tag = tag
+                    .map(|text| text.parse().map_err(|_| Error::corrupt("a tag", text)))
+                    .transpose()?;
+                Ok(ImageName { digest, tag })
+            };
+            rows.into_iter().map(name).collect()
         })
         .await
     }

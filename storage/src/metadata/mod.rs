@@ -71,7 +71,7 @@ pub use endpoints::{
 };
 pub use error::Error;
 pub use events::{Cause, Change, Event, EventDetail, EventKind, Events, Stream, StreamError};
-pub use images::{Image, Pull, Pulled};
+pub use images::{Image, ImageFilter, ImageName, Pull, Pulled};
 pub use lifecycle::{Chosen, ImageFacts};
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;

@@ -17,6 +17,17 @@ pub enum StorageClass {
     Archive,
 }
 
+impl StorageClass {
+    /// The word that stands for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "STANDARD",
+            Self::Archive => "ARCHIVE",
+        }
+    }
+}
+
 impl Metadata {
     /// Puts an image into another storage class, and tells whether it is there. What it holds goes
     /// with it: to the archive, unless it has a tag of its own or something else that can be pulled

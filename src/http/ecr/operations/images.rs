@@ -1,8 +1,8 @@
 //! Images: pushed and pulled by their manifests, listed, deleted, archived.
 
 use serde_json::{Value, json};
-use wharf_storage::metadata::{Creation, Image, StorageClass};
-use wharf_storage::oci::{Descriptor, Digest, Manifest, MediaType, Reference, RepositoryName};
+use wharf_storage::metadata::{Creation, Image, ImageFilter, ImageName, StorageClass};
+use wharf_storage::oci::{Descriptor, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 use super::paging::{Page, with_token};
 use super::{epoch, epoch_if, repositories, without_nulls};
@@ -117,18 +117,26 @@ pub(super) async fn batch_get(call: &Call, input: &Input) -> Result<Value, Error
 pub(super) async fn list(call: &Call, input: &Input) -> Result<Value, Error> {
     let repository = input.repository()?;
     let page = Page::of(call, input)?;
-    let filter = Filter::of(input);
-    let found = page_of_images(call, &repository, &page).await?;
-    let (found, token) = page.cut(found, |image| image.digest.to_string());
-    let mut ids = Vec::new();
-    for image in found.iter().filter(|image| filter.takes(image)) {
-        if image.tags.is_empty() {
-            ids.push(json!({"imageDigest": image.digest}));
-        }
-        for tag in &image.tags {
-            ids.push(json!({"imageDigest": image.digest, "imageTag": tag}));
-        }
-    }
+    let Some(filter) = filter(input) else {
+        repositories::require(call, &repository).await?;
+        return Ok(json!({"imageIds": []}));
+    };
+    // A token says digest and tag, with a space between them, which neither has.
+    let after = page.after.as_deref().and_then(|key| {
+        let (digest, tag) = key.split_once(' ')?;
+        let (digest, tag) = (digest.parse().ok()?, tag.parse().ok());
+        Some(ImageName { digest, tag })
+    });
+    let found = call
+        .metadata()
+        .image_names(&repository, after.as_ref(), filter, page.limit + 1)
+        .await?;
+    let tag_of = |name: &ImageName| name.tag.as_ref().map_or("", Tag::as_str).to_owned();
+    let (found, token) = page.cut(found, |name| format!("{} {}", name.digest, tag_of(name)));
+    let ids: Vec<Value> = found
+        .iter()
+        .map(|name| without_nulls(json!({"imageDigest": name.digest, "imageTag": name.tag})))
+        .collect();
     Ok(with_token(json!({"imageIds": ids}), token))
 }
 
@@ -147,12 +155,18 @@ pub(super) async fn describe(call: &Call, input: &Input) -> Result<Value, Error>
         return Ok(json!({"imageDetails": details}));
     }
     let page = Page::of(call, input)?;
-    let filter = Filter::of(input);
-    let found = page_of_images(call, &repository, &page).await?;
+    let Some(filter) = filter(input) else {
+        return Ok(json!({"imageDetails": []}));
+    };
+    let after = page.after.as_deref();
+    let found = call
+        .metadata()
+        .images(&repository, after, page.limit + 1)
+        .await?;
     let (found, token) = page.cut(found, |image| image.digest.to_string());
     let details: Vec<Value> = found
         .iter()
-        .filter(|image| filter.takes(image))
+        .filter(|image| takes(filter, image))
         .map(|image| described(call, &repository, image))
         .collect();
     Ok(with_token(json!({"imageDetails": details}), token))
@@ -400,47 +414,31 @@ fn failure(id: &ImageId, code: &str, reason: &str) -> Value {
     json!({"imageId": id.json(), "failureCode": code, "failureReason": reason})
 }
 
-async fn page_of_images(
-    call: &Call,
-    repository: &RepositoryName,
-    page: &Page<'_>,
-) -> Result<Vec<Image>, Error> {
-    let after = page.after.as_deref();
-    Ok(call
-        .metadata()
-        .images(repository, after, page.limit + 1)
-        .await?)
+/// Which images a list has. Nothing where it can have none: what comes back from the archive is there
+/// at once, so that none is ever activating.
+fn filter(input: &Input) -> Option<ImageFilter> {
+    let filter = input.value("filter");
+    Some(ImageFilter {
+        tagged: match filter["tagStatus"].as_str() {
+            Some("TAGGED") => Some(true),
+            Some("UNTAGGED") => Some(false),
+            _ => None,
+        },
+        class: match filter["imageStatus"].as_str() {
+            Some("ARCHIVED") => Some(StorageClass::Archive),
+            Some("ACTIVE") => Some(StorageClass::Standard),
+            Some("ACTIVATING") => return None,
+            _ => None,
+        },
+    })
 }
 
-/// Which images a list has.
-struct Filter {
-    tags: Option<bool>,
-    archived: Option<bool>,
-}
-
-impl Filter {
-    fn of(input: &Input) -> Self {
-        let filter = input.value("filter");
-        Self {
-            tags: match filter["tagStatus"].as_str() {
-                Some("TAGGED") => Some(true),
-                Some("UNTAGGED") => Some(false),
-                _ => None,
-            },
-            archived: match filter["imageStatus"].as_str() {
-                Some("ARCHIVED") => Some(true),
-                Some("ACTIVE") => Some(false),
-                _ => None,
-            },
-        }
-    }
-
-    fn takes(&self, image: &Image) -> bool {
-        let is_archived = image.storage_class == StorageClass::Archive;
-        self.tags
-            .is_none_or(|tagged| tagged != image.tags.is_empty())
-            && self.archived.is_none_or(|archived| archived == is_archived)
-    }
+fn takes(filter: ImageFilter, image: &Image) -> bool {
+    let is_tagged = !image.tags.is_empty();
+    filter.tagged.is_none_or(|tagged| tagged == is_tagged)
+        && filter
+            .class
+            .is_none_or(|class| class == image.storage_class)
 }
 
 fn described(call: &Call, repository: &RepositoryName, image: &Image) -> Value {
