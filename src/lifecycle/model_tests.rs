@@ -344,15 +344,15 @@ proptest! {
         rules in proptest::collection::vec(rules(), 1..6),
         drawn in proptest::collection::vec(drawn(), 1..12),
     ) {
-        // Of rules about the same images there is one, and the one about all comes last.
+        // Of rules that begin with the same pattern there is one, and the one about all comes last.
         let key = |rule: &Value| {
             let selection = &rule["selection"];
-            let tags = [&selection["tagStatus"], &selection["tagPatternList"]];
-            (tags[0] == "any", format!("{tags:?} {}", selection["storageClass"]))
+            let first = &selection["tagPatternList"][0];
+            format!("{} {first} {}", selection["tagStatus"], selection["storageClass"])
         };
         let mut taken = BTreeSet::new();
         let mut rules: Vec<Value> = rules.into_iter().filter(|rule| taken.insert(key(rule))).collect();
-        rules.sort_by_key(|rule| key(rule).0);
+        rules.sort_by_key(|rule| rule["selection"]["tagStatus"] == "any");
         let rules: Vec<Value> = rules
             .into_iter()
             .zip(1..)

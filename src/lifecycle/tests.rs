@@ -459,6 +459,10 @@ fn what_is_wrong_with_a_policy_is_told() {
     let tagged = json!({"tagStatus": "tagged", "tagPrefixList": ["a"], "countType": "imageCountMoreThan",
         "countNumber": 1});
     let any = json!({"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1});
+    let patterns = |list: &[&str]| {
+        json!({"tagStatus": "tagged", "tagPatternList": list, "countType": "imageCountMoreThan",
+            "countNumber": 1})
+    };
     for (document, want) in [
         (json!([]), "it is no JSON object"),
         (json!({"rules": []}), "1 to 50 rules"),
@@ -502,7 +506,22 @@ fn what_is_wrong_with_a_policy_is_told() {
         ),
         (
             two(rule(1, tagged.clone()), rule(2, tagged.clone())),
-            "has the tags of another rule",
+            "rule 2: a* stands twice among the tags",
+        ),
+        (
+            two(
+                rule(1, patterns(&["a", "b"])),
+                rule(2, patterns(&["b", "c"])),
+            ),
+            "rule 2: b stands twice among the tags",
+        ),
+        (
+            json!({"rules": [rule(1, patterns(&["a*", "a*"]))]}),
+            "rule 1: a* stands twice among the tags",
+        ),
+        (
+            two(rule(1, tagged.clone()), rule(2, patterns(&["a*"]))),
+            "rule 2: a* stands twice among the tags",
         ),
         (
             json!({"rules": [rule(1, json!({"tagStatus": "tagged", "tagPatternList": ["*a*b*c*d*"],
