@@ -85,10 +85,7 @@ fn signing(call: &Call, found: Option<Document>) -> Result<Value, Error> {
 pub(super) async fn signing_status(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
     repositories::require(call, &name).await?;
-    let id = input.image_id();
-    let Ok(image) = images::find(call, &name, &id).await? else {
-        return Err(images::not_found(call, &name, &id));
-    };
+    let image = images::require(call, &name, &input.image_id()).await?;
     Ok(json!({
         "repositoryName": name,
         "imageId": {"imageDigest": image.digest},
@@ -232,8 +229,13 @@ fn no_template(prefix: &str) -> Error {
 
 pub(super) async fn create_rule(call: &Call, input: &Input) -> Result<Value, Error> {
     let prefix = input.required("ecrRepositoryPrefix")?;
+    let url = input.required("upstreamRegistryUrl")?;
+    if !is_registry(url) {
+        let constraint = "must be the host of a registry, with or without https:// and a port";
+        return Err(malformed("upstreamRegistryUrl", constraint));
+    }
     let rule = without_nulls(json!({
-        "upstreamRegistryUrl": input.required("upstreamRegistryUrl")?,
+        "upstreamRegistryUrl": url,
         "upstreamRegistry": input.value("upstreamRegistry"),
         "credentialArn": input.value("credentialArn"),
         "customRoleArn": input.value("customRoleArn"),
@@ -245,6 +247,23 @@ pub(super) async fn create_rule(call: &Call, input: &Input) -> Result<Value, Err
         Error::new("PullThroughCacheRuleAlreadyExistsException", message)
     })?;
     Ok(told_rule(call, &created))
+}
+
+/// Whether a text is a host, with or without a scheme of HTTP and a port, and nothing else.
+fn is_registry(text: &str) -> bool {
+    let without = text.strip_prefix("https://");
+    let host = without
+        .or_else(|| text.strip_prefix("http://"))
+        .unwrap_or(text);
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    let authority: Option<http::uri::Authority> = host.parse().ok();
+    authority.is_some_and(|authority| {
+        let name = authority.host();
+        let port = &host[name.len()..];
+        host.bytes().all(is_known)
+            && name.bytes().any(|byte| byte.is_ascii_alphanumeric())
+            && (port.is_empty() || authority.port_u16().is_some())
+    })
 }
 
 pub(super) async fn update_rule(call: &Call, input: &Input) -> Result<Value, Error> {

@@ -147,10 +147,8 @@ pub(super) async fn describe(call: &Call, input: &Input) -> Result<Value, Error>
     if !ids.is_empty() {
         let mut details = Vec::new();
         for id in &ids {
-            match find(call, &repository, id).await? {
-                Ok(image) => details.push(described(call, &repository, &image)),
-                Err(_) => return Err(not_found(call, &repository, id)),
-            }
+            let image = require(call, &repository, id).await?;
+            details.push(described(call, &repository, &image));
         }
         return Ok(json!({"imageDetails": details}));
     }
@@ -324,10 +322,7 @@ async fn all_referrers(
 pub(super) async fn update_storage_class(call: &Call, input: &Input) -> Result<Value, Error> {
     let repository = input.repository()?;
     repositories::require(call, &repository).await?;
-    let id = input.image_id();
-    let Ok(image) = find(call, &repository, &id).await? else {
-        return Err(not_found(call, &repository, &id));
-    };
+    let image = require(call, &repository, &input.image_id()).await?;
     let (class, status) = match input.required("targetStorageClass")? {
         "ARCHIVE" => (StorageClass::Archive, "ARCHIVED"),
         _ => (StorageClass::Standard, "ACTIVE"),
@@ -398,8 +393,23 @@ pub(super) async fn find(
     Ok(Ok(image))
 }
 
-pub(super) fn not_found(call: &Call, repository: &RepositoryName, id: &ImageId) -> Error {
-    Error::new(
+/// The image that an id names, which has to be there.
+pub(super) async fn require(
+    call: &Call,
+    repository: &RepositoryName,
+    id: &ImageId,
+) -> Result<Image, Error> {
+    let failure = match find(call, repository, id).await? {
+        Ok(image) => return Ok(image),
+        Err(failure) => failure,
+    };
+    if failure["failureCode"] != "ImageNotFound"
+        && failure["failureCode"] != "ImageTagDoesNotMatchDigest"
+    {
+        let reason = failure["failureReason"].as_str().unwrap_or_default();
+        return Err(Error::invalid(reason));
+    }
+    Err(Error::new(
         "ImageNotFoundException",
         format!(
             "The image with imageId {} does not exist within the repository with name \
@@ -407,7 +417,7 @@ pub(super) fn not_found(call: &Call, repository: &RepositoryName, id: &ImageId) 
             id.json(),
             call.account()
         ),
-    )
+    ))
 }
 
 fn failure(id: &ImageId, code: &str, reason: &str) -> Value {

@@ -31,10 +31,7 @@ pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
 pub(super) async fn status(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
     repositories::require(call, &name).await?;
-    let id = input.image_id();
-    let Ok(image) = images::find(call, &name, &id).await? else {
-        return Err(images::not_found(call, &name, &id));
-    };
+    let image = images::require(call, &name, &input.image_id()).await?;
     Ok(json!({
         "repositoryName": name,
         "imageId": {"imageDigest": image.digest},
