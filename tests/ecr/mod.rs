@@ -6,9 +6,11 @@
 //! | `images` | images and layers, through both doors |
 //! | `lifecycle` | policies, previews, runs, leases |
 //! | `settings` | what is kept and returned |
+//! | `answers` | what is answered to requests that no client makes |
 //! | `signatures` | who is let in, and what is refused |
 //! | `boto` | boto3 with its paginators and waiters, by `boto.py` |
 
+mod answers;
 mod boto;
 mod images;
 mod lifecycle;

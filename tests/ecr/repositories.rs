@@ -214,7 +214,10 @@ fn templates_make_repositories_as_they_are_pushed_to() {
     let kept = account.ask(update.into_iter().chain(["all the rest"]));
     for answer in [excluded, kept] {
         let template = &answer["repositoryCreationTemplate"];
-        assert_eq!(template["imageTagMutabilityExclusionFilters"][0]["filter"], "latest*");
+        assert_eq!(
+            template["imageTagMutabilityExclusionFilters"][0]["filter"],
+            "latest*"
+        );
     }
     let mutable = account.ask(mutability.into_iter().chain(["MUTABLE"]));
     let template = &mutable["repositoryCreationTemplate"];

@@ -29,6 +29,28 @@ impl StorageClass {
 }
 
 impl Metadata {
+    /// The storage class of an image, where it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn storage_class(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<StorageClass>, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.read(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let found = groups::find(transaction, repository_id, &digest)?;
+            Ok(found.map(|member| match member.is_archived {
+                true => StorageClass::Archive,
+                false => StorageClass::Standard,
+            }))
+        })
+        .await
+    }
+
     /// Puts an image into another storage class, and tells whether it is there. What it holds goes
     /// with it: to the archive, unless it has a tag of its own or something else that can be pulled
     /// holds it; and back from there in any case.

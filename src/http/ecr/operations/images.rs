@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wharf_storage::metadata::{Creation, Image, ImageFilter, ImageName, StorageClass};
-use wharf_storage::oci::{Descriptor, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
+use wharf_storage::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 use super::paging::{Page, with_token};
 use super::{epoch, epoch_if, repositories, without_nulls};
@@ -263,25 +263,38 @@ pub(super) async fn referrers(call: &Call, input: &Input) -> Result<Value, Error
         .flatten()
         .filter_map(Value::as_str)
         .collect();
+    let one_type = match types.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
     let status = filter["artifactStatus"].as_str().unwrap_or("ACTIVE");
     let page = Page::of(call, input)?;
-    let all = all_referrers(call, &repository, &subject).await?;
-    let mut found = Vec::new();
-    for referrer in all {
-        let kind = referrer.artifact_type.as_deref().unwrap_or_default();
-        let image = call.metadata().image(&repository, &referrer.digest).await?;
-        let is_archived = image.is_some_and(|image| image.storage_class == StorageClass::Archive);
-        let own = if is_archived { "ARCHIVED" } else { "ACTIVE" };
-        let is_behind = page
-            .after
-            .as_deref()
-            .is_none_or(|after| referrer.digest.as_str() > after);
-        let is_asked = types.is_empty() || types.contains(&kind);
-        if is_behind && is_asked && (status == "ANY" || status == own) {
-            found.push((referrer, own));
+    let (mut found, mut after) = (Vec::new(), page.after.clone());
+    let enough = page.limit + 1;
+    while (found.len() as u64) < enough {
+        let registry = &call.state.registry;
+        let part = registry
+            .referrers(&repository, &subject, one_type, after.as_deref(), enough)
+            .await?;
+        after = part.items.last().map(|last| last.digest.to_string());
+        for referrer in part.items {
+            let kind = referrer.artifact_type.as_deref().unwrap_or_default();
+            if !types.is_empty() && !types.contains(&kind) {
+                continue;
+            }
+            let class = call.metadata().storage_class(&repository, &referrer.digest);
+            let own = match class.await? {
+                Some(StorageClass::Archive) => "ARCHIVED",
+                Some(StorageClass::Standard) | None => "ACTIVE",
+            };
+            if status == "ANY" || status == own {
+                found.push((referrer, own));
+            }
+        }
+        if !part.more {
+            break;
         }
     }
-    found.sort_by(|(a, _), (b, _)| a.digest.cmp(&b.digest));
     let (found, token) = page.cut(found, |(referrer, _)| referrer.digest.to_string());
     let found: Vec<Value> = found
         .into_iter()
@@ -297,26 +310,6 @@ pub(super) async fn referrers(call: &Call, input: &Input) -> Result<Value, Error
         })
         .collect();
     Ok(with_token(json!({"referrers": found}), token))
-}
-
-async fn all_referrers(
-    call: &Call,
-    repository: &RepositoryName,
-    subject: &Digest,
-) -> Result<Vec<Descriptor>, Error> {
-    const PAGE: u64 = 1000;
-    let registry = &call.state.registry;
-    let (mut all, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let page = registry
-            .referrers(repository, subject, None, after.as_deref(), PAGE)
-            .await?;
-        after = page.items.last().map(|last| last.digest.to_string());
-        all.extend(page.items);
-        if !page.more {
-            return Ok(all);
-        }
-    }
 }
 
 pub(super) async fn update_storage_class(call: &Call, input: &Input) -> Result<Value, Error> {
