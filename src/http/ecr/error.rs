@@ -55,6 +55,11 @@ impl Error {
         self.kind == ACCESS_DENIED
     }
 
+    /// Whether it is the caller's, and none of the server's.
+    pub(super) fn is_of_caller(&self) -> bool {
+        self.status.is_client_error()
+    }
+
     fn server(status: StatusCode, message: &str) -> Self {
         Self {
             status,

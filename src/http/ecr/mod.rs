@@ -47,6 +47,7 @@ use super::State as Shared;
 use super::access::request_id;
 use super::caller;
 use crate::audit::Outcome;
+use crate::metrics::OperationOutcome;
 use crate::registry::{Pusher, Requester};
 
 /// A layer part of 20 MiB is 28 MB of base64.
@@ -91,30 +92,49 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
     })?;
     let (caller, region) = identify(&state, &parts, &body)?;
     let (name, operation) = MODEL.operations.get_key_value(name).ok_or_else(unknown)?;
+    let call = Call {
+        operation: name,
+        caller,
+        region,
+        request_id: request_id(&parts).to_owned(),
+        base: caller::base(&state, &parts),
+        state,
+    };
+    let outcome = carry_out(&call, operation, &parts, &body).await;
+    call.state.metrics.ecr_operation(
+        name,
+        match &outcome {
+            Ok(_) => OperationOutcome::Answered,
+            Err(error) if error.is_of_caller() => OperationOutcome::Refused,
+            Err(_) => OperationOutcome::Failed,
+        },
+    );
+    outcome
+}
+
+/// Does what a known operation says, where its input makes sense and its caller may.
+async fn carry_out(
+    call: &Call,
+    operation: &Operation,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Value, Error> {
+    let name = call.operation;
     let action: Action = format!("ecr:{name}").parse().map_err(|_| unknown())?;
-    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     let value: Value = serde_json::from_slice(text)
         .map_err(|error| Error::new("SerializationException", error.to_string()))?;
     if let Some(fault) = MODEL.fault(operation, &value) {
         return Err(Error::new(operation.invalid(), fault));
     }
-    let base = caller::base(&state, &parts);
-    let call = Call {
-        state,
-        operation: name,
-        caller,
-        region,
-        request_id: request_id(&parts).to_owned(),
-        base,
-    };
     let input = Input::new(value);
     call.check_registry(operation, &input)?;
     let named = call.named(&input)?;
     let outcome = match call.authorize(action, &named) {
-        Ok(()) => operations::run(name, &call, &input).await,
+        Ok(()) => operations::run(name, call, &input).await,
         Err(error) => Err(error),
     };
-    call.note(&parts, action, &named, outcome.as_ref().err());
+    call.note(parts, action, &named, outcome.as_ref().err());
     outcome
 }
 
