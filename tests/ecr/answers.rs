@@ -147,8 +147,16 @@ fn putting_an_archived_image_restores_it_with_its_group_and_tells() {
     let archive = json!({"repositoryName": "team/app", "imageId": {"imageTag": "v1"},
         "targetStorageClass": "ARCHIVE"});
     let both = || (door.pulls("team/app", "v1"), door.pulls("team/app", &child));
+    let move_child = json!({"repositoryName": "team/app", "imageId": {"imageDigest": child},
+        "targetStorageClass": "ARCHIVE"});
+    assert_eq!(
+        door.refusal("UpdateImageStorageClass", &move_child),
+        "ImageStorageClassUpdateNotSupportedException",
+        "an index that can be pulled names it"
+    );
     door.ask("UpdateImageStorageClass", &archive);
     assert_eq!(both(), (404, 404), "an index is archived with its images");
+    door.ask("UpdateImageStorageClass", &move_child);
 
     let put = json!({"repositoryName": "team/app", "imageManifest": index.to_string(),
         "imageTag": "v1"});

@@ -321,16 +321,14 @@ pub(super) async fn update_storage_class(call: &Call, input: &Input) -> Result<V
         _ => (StorageClass::Standard, "ACTIVE"),
     };
     if class == StorageClass::Archive {
-        let indexes = call
-            .metadata()
-            .indexes_of(&repository, &image.digest)
-            .await?;
-        if !indexes.is_empty() {
-            let message = "an image that an index names goes to the archive with its index";
-            return Err(Error::new(
-                "ImageStorageClassUpdateNotSupportedException",
-                message,
-            ));
+        let metadata = call.metadata();
+        for index in metadata.indexes_of(&repository, &image.digest).await? {
+            let class = metadata.storage_class(&repository, &index).await?;
+            if class == Some(StorageClass::Standard) {
+                let message = "an image that an index names goes to the archive with its index";
+                let kind = "ImageStorageClassUpdateNotSupportedException";
+                return Err(Error::new(kind, message));
+            }
         }
     }
     call.metadata()
