@@ -1,8 +1,11 @@
 //! The server put together from its parts.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,20 +17,25 @@ use wharf_auth::authority::{self, Authority, Enforcement};
 use wharf_auth::directory::Directory;
 use wharf_auth::oidc::Fetcher;
 use wharf_auth::seal::{self, Sealer};
+use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::{Clock, SystemClock};
 use wharf_storage::disk::{self, DiskStore};
+use wharf_storage::metadata::postgres::{self, Postgres};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
-use wharf_storage::metadata::{self, Creation, Metadata};
+use wharf_storage::metadata::{self, Creation, Database, Metadata, Replace};
+use wharf_storage::record::RecordStore;
 
 use crate::audit;
 use crate::config::Config;
 use crate::events::{self, Dispatcher, Endpoints, Feed};
 use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
-use crate::jobs::{lifecycle, refresh, sweep};
+use crate::jobs::{collection, lifecycle, records, refresh, scrub, sweep};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::registry::{self, Lifecycles, Registry};
+use crate::registry::{
+    self, Collector, Graces, Lifecycles, Rebuilder, Recorder, Registry, Scrubber,
+};
 use crate::shutdown::Shutdown;
 
 /// Why the server can't start.
@@ -39,9 +47,19 @@ pub enum Error {
     /// The database can't be used.
     #[error("the metadata can not be used")]
     Database(#[from] sqlite::OpenError),
+    /// The PostgreSQL database can't be used.
+    #[error("the metadata can not be used")]
+    Postgres(#[from] postgres::OpenError),
     /// The server's key can't be used.
     #[error("the server's key can not be used")]
     Key(#[from] seal::KeyError),
+    /// What lies sealed in the database could not be opened: it was set up with another key.
+    #[error(
+        "the database was set up with another key than the one in {}: servers and command lines on \
+         one database share one key (auth.secret_key_file)",
+        .0.display()
+    )]
+    OtherKey(PathBuf),
     /// The first principals can't be made.
     #[error("failed to set up who may do what")]
     Administration(#[from] administration::Error),
@@ -79,7 +97,12 @@ pub struct Office {
     pub administration: Administration,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where the server's key lies.
+    key_path: PathBuf,
 }
+
+/// The document that tells whether a server has the key that the database was set up with.
+const KEY_CHECK: (&str, &str) = ("server", "key-check");
 
 impl Office {
     /// Opens it.
@@ -88,7 +111,14 @@ impl Office {
     ///
     /// When the database or the key can't be used.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        let metadata = Metadata::new(Arc::new(Sqlite::open(&config.database_path())?));
+        let database: Arc<dyn Database> = match config.database.postgres() {
+            None => Arc::new(Sqlite::open(&config.database_path())?),
+            Some(settings) => {
+                let settings = settings.map_err(postgres::OpenError::Address)?;
+                Arc::new(Postgres::open(settings)?)
+            }
+        };
+        let metadata = Metadata::new(database);
         let sealer = Arc::new(Sealer::load_or_create(&config.secret_key_path())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let administration =
@@ -98,7 +128,37 @@ impl Office {
             sealer,
             administration,
             clock,
+            key_path: config.secret_key_path(),
         })
+    }
+
+    /// Looks whether the server's key is the one that this database was set up with; the first
+    /// server sets it up. With another key nothing that is sealed could be opened, and what is
+    /// sealed with it nobody else could open.
+    ///
+    /// # Errors
+    ///
+    /// When it is another one, or the database fails.
+    pub async fn confirm_key(&self) -> Result<(), Error> {
+        let (kind, key) = KEY_CHECK;
+        let found = self.metadata.document(kind, key).await?;
+        let found = match found {
+            Some(document) => document,
+            None => {
+                let sealed = BASE64_STANDARD.encode(self.sealer.seal(key, kind.as_bytes()));
+                let (never, now) = (Replace::Never, self.clock.now());
+                let put = self.metadata.put_document(kind, key, &sealed, never, now);
+                put.await?;
+                // Another server may have been faster.
+                let found = self.metadata.document(kind, key).await?;
+                found.ok_or_else(|| Error::OtherKey(self.key_path.clone()))?
+            }
+        };
+        let sealed = BASE64_STANDARD.decode(found.text).unwrap_or_default();
+        match self.sealer.open(key, &sealed) {
+            Ok(_) => Ok(()),
+            Err(seal::OpenError) => Err(Error::OtherKey(self.key_path.clone())),
+        }
     }
 }
 
@@ -106,6 +166,8 @@ impl Office {
 #[derive(Debug)]
 pub struct App {
     registry: Arc<Registry>,
+    blobs: Arc<dyn BlobStore>,
+    records: Arc<dyn RecordStore>,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     feed: Arc<Feed>,
@@ -128,6 +190,9 @@ impl App {
         // Nothing else runs yet that this could keep waiting.
         let disk = DiskStore::open(config.data())?;
         let office = Office::open(config)?;
+        office.confirm_key().await?;
+        let blobs: Arc<dyn BlobStore> = Arc::new(disk.clone());
+        let records: Arc<dyn RecordStore> = Arc::new(disk.clone());
         let registry = Arc::new(registry(config, &office, disk));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
@@ -142,6 +207,8 @@ impl App {
         let outbound = Arc::new(Outbound::new(config.outbound.allow.clone())?);
         Ok(Self {
             registry,
+            blobs,
+            records,
             metrics: Arc::new(Metrics::new()),
             authority: Arc::new(authority(config, &office, &outbound).await?),
             feed: Arc::new(Feed::open(office.metadata.clone()).await?),
@@ -182,6 +249,11 @@ impl App {
         let lifecycles =
             Lifecycles::new(self.office.metadata.clone(), Arc::clone(&self.office.clock));
         jobs.spawn(lifecycle::run(lifecycles, every, shutdown.token()));
+        self.collect(&jobs, shutdown.token());
+        self.scrub(&jobs, shutdown.token());
+        if self.config.storage.records {
+            jobs.spawn(records::run(self.recorder(), shutdown.token()));
+        }
         let registry = Arc::clone(&self.registry);
         jobs.spawn(lifecycle::record_pulls(registry, shutdown.token()));
         let every = config.auth.refresh_every.duration();
@@ -217,6 +289,48 @@ impl App {
 }
 
 impl App {
+    /// Starts the collection of what nothing needs, where it is wanted.
+    fn collect(&self, jobs: &TaskTracker, stop: CancellationToken) {
+        let gc = &self.config.gc;
+        let (every, grace) = (gc.run_every.duration(), gc.grace.duration());
+        if every.is_zero() {
+            return;
+        }
+        let instance = Arc::clone(&self.instance);
+        let collector = collector(&self.config, &self.office, instance);
+        let clock = Arc::clone(&self.office.clock);
+        jobs.spawn(async move {
+            collection::run(collector, &*clock, every, grace, stop).await;
+        });
+    }
+
+    /// Who keeps records beside the bytes.
+    fn recorder(&self) -> Recorder {
+        let Office {
+            metadata, clock, ..
+        } = &self.office;
+        Recorder::new(
+            metadata.clone(),
+            Arc::clone(&self.records),
+            Arc::clone(clock),
+            Arc::clone(&self.instance),
+        )
+    }
+
+    /// Starts to read all bytes again from time to time, where it is wanted.
+    fn scrub(&self, jobs: &TaskTracker, stop: CancellationToken) {
+        let config = &self.config.scrub;
+        let every = config.run_every.duration();
+        if every.is_zero() {
+            return;
+        }
+        let (blobs, instance) = (Arc::clone(&self.blobs), Arc::clone(&self.instance));
+        let rate = config.bytes_per_second.bytes();
+        let scrubber = scrubber(&self.office, blobs, instance, rate);
+        let clock = Arc::clone(&self.office.clock);
+        jobs.spawn(async move { scrub::run(scrubber, &*clock, every, stop).await });
+    }
+
     /// Who delivers events.
     fn dispatcher(&self) -> Dispatcher {
         let events = &self.config.events;
@@ -260,7 +374,7 @@ impl App {
                 host: config.ecr.host.as_str().into(),
             },
         };
-        let state = http::State {
+        let state = http::State::new(http::Doors {
             registry: Arc::clone(&self.registry),
             authority: Arc::clone(&self.authority),
             administration: office.administration.clone(),
@@ -279,7 +393,7 @@ impl App {
             metrics: Arc::clone(&self.metrics),
             stopping,
             settings: Arc::new(settings),
-        };
+        });
         (state, writer)
     }
 }
@@ -303,6 +417,64 @@ pub(crate) fn origin(config: &Config, instance: &str) -> events::Origin {
     }
 }
 
+/// Who collects what nothing needs, as a process of this name.
+pub(crate) fn collector(config: &Config, office: &Office, holder: Arc<str>) -> Collector {
+    let gc = &config.gc;
+    let graces = Graces {
+        trash: gc.keep_deleted.duration(),
+        review: gc.grace.duration(),
+        condemned: gc.keep_condemned.duration(),
+    };
+    let clock = Arc::clone(&office.clock);
+    Collector::new(office.metadata.clone(), clock, graces, holder)
+}
+
+/// Who reads all bytes again, as a process of this name.
+pub(crate) fn scrubber(
+    office: &Office,
+    blobs: Arc<dyn BlobStore>,
+    holder: Arc<str>,
+    bytes_per_second: u64,
+) -> Scrubber {
+    let (metadata, clock) = (office.metadata.clone(), Arc::clone(&office.clock));
+    Scrubber::new(metadata, blobs, clock, holder, bytes_per_second)
+}
+
+/// Who makes a lost database anew.
+pub(crate) fn rebuilder(office: &Office, config: &Config) -> Rebuilder {
+    let disk = DiskStore::beside(config.data());
+    Rebuilder {
+        metadata: office.metadata.clone(),
+        blobs: Arc::new(disk.clone()),
+        records: Arc::new(disk),
+        clock: Arc::clone(&office.clock),
+    }
+}
+
+/// The blobs, for reading beside a server that runs.
+pub(crate) fn blobs_to_read(config: &Config) -> Arc<dyn BlobStore> {
+    Arc::new(DiskStore::beside(config.data()))
+}
+
+/// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running
+/// server has the folder and does so itself.
+///
+/// # Errors
+///
+/// When the folder can't be used.
+pub(crate) async fn remove_needless_bytes(
+    config: &Config,
+    office: &Office,
+) -> Result<Option<u64>, Error> {
+    let disk = match DiskStore::open(config.data()) {
+        Ok(disk) => disk,
+        Err(disk::OpenError::Locked(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let swept = registry(config, office, disk).sweep().await?;
+    Ok(Some(swept.removals))
+}
+
 fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
     let settings = registry::Settings {
         creation: match config.registry.create_on_push {
@@ -312,6 +484,7 @@ fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
         missing_content: config.registry.missing_content.into(),
         uploads_per_principal: config.uploads.open_per_principal,
         upload_expiry: config.uploads.expire_after.duration(),
+        grace: config.gc.grace.duration(),
         default_lifecycle_policy: match config.lifecycle.default_policy.as_str() {
             "" => None,
             policy => Some(policy.to_owned()),

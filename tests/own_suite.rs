@@ -63,14 +63,23 @@ fn say(line: &str) {
 
 #[test]
 fn our_own_suite_passes_whole_on_wharf() {
-    let (output, counts) = run(&Registry::wharf());
+    passes(&Registry::wharf(), "");
+}
+
+#[test]
+fn our_own_suite_passes_whole_on_wharf_with_postgres() {
+    passes(&Registry::on_postgres(), " on PostgreSQL");
+}
+
+fn passes(registry: &Registry, on: &str) {
+    let (output, counts) = run(registry);
     let Counts {
         passed,
         failed,
         skipped,
     } = counts;
     say(&format!(
-        "conformance: {passed} passed, {failed} failed, {skipped} skipped"
+        "conformance: {passed} passed, {failed} failed, {skipped} skipped{on}"
     ));
     assert_eq!(
         (failed, skipped, output.code),

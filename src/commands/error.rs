@@ -50,6 +50,21 @@ pub(super) enum Error {
     /// There is no such tag.
     #[error("there is no tag {0}")]
     NoTag(wharf_storage::oci::Tag),
+    /// There is no such thing in the trash.
+    #[error("there is no {0} in the trash")]
+    NotInTrash(String),
+    /// A tag can't be taken back.
+    #[error("{0}")]
+    RollBack(String),
+    /// Nothing was collected.
+    #[error("{0}")]
+    Collection(String),
+    /// The database is not made anew.
+    #[error("{0}")]
+    Rebuild(String),
+    /// Bytes are wrong, or can't be read.
+    #[error("bytes are damaged")]
+    Damaged,
     /// The cursor leads nowhere.
     #[error(transparent)]
     Cursor(feed::Error),

@@ -7,7 +7,10 @@
 //! | `healthcheck` | asks a running server whether it is ready |
 //! | `user`, `robot`, `key` | who there is, and what they show |
 //! | `policy` | who may do what, and whose tokens are taken |
-//! | `lifecycle`, `tag` | what removes images, and what keeps them |
+//! | `lifecycle`, `tag` | what removes images, and what keeps them; where a tag has been |
+//! | `gc`, `trash`, `why` | what nothing needs any more, what can be restored, and why |
+//! | `scrub` | whether the bytes are still right |
+//! | `rebuild` | a lost database, made anew |
 //! | `can` | whether somebody may, and why |
 //! | `audit` | who did what |
 //! | `events` | what happened |
@@ -23,6 +26,7 @@ mod endpoint;
 mod environment;
 mod error;
 mod events;
+mod gc;
 mod grant;
 mod healthcheck;
 mod key;
@@ -30,10 +34,14 @@ mod lifecycle;
 mod office;
 mod open_files;
 mod policy;
+mod rebuild;
 mod robot;
+mod scrub;
 mod serve;
 mod tag;
+mod trash;
 mod user;
+mod why;
 
 use std::process::ExitCode;
 
@@ -75,9 +83,21 @@ enum Command {
     /// Tell what lifecycle policies would do, or run them
     #[command(subcommand)]
     Lifecycle(lifecycle::Command),
-    /// Lock tags against lifecycle policies
+    /// Lock tags against lifecycle policies, tell where they have been, take them back
     #[command(subcommand)]
     Tag(tag::Command),
+    /// Collect what nothing needs any more, or tell what would go
+    #[command(subcommand)]
+    Gc(gc::Command),
+    /// Show what was deleted, and restore it
+    #[command(subcommand)]
+    Trash(trash::Command),
+    /// Read the bytes of all blobs again, to find those that have changed
+    Scrub(scrub::Arguments),
+    /// Make a lost database anew, as far as the bytes and the records beside them tell
+    Rebuild(rebuild::Arguments),
+    /// Tell what keeps a digest, or what removed it
+    Why(why::Arguments),
     /// Tell whether somebody may do something, and why
     Can(can::Arguments),
     /// Show who did what
@@ -105,6 +125,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Trust(command) => policy::run_trust(command),
         Command::Lifecycle(command) => lifecycle::run(command),
         Command::Tag(command) => tag::run(command),
+        Command::Gc(command) => gc::run(command),
+        Command::Trash(command) => trash::run(command),
+        Command::Scrub(arguments) => scrub::run(arguments),
+        Command::Rebuild(arguments) => rebuild::run(arguments),
+        Command::Why(arguments) => why::run(arguments),
         Command::Can(arguments) => can::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Events(command) => events::run(command),

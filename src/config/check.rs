@@ -86,6 +86,11 @@ fn contradictions(config: &Config) -> impl Iterator<Item = Fault> {
             .then(|| Policy::parse(&lifecycle.default_policy).err())
             .flatten()
             .map(|error| Fault::Whole(format!("lifecycle.default_policy: {error}"))),
+        config
+            .database
+            .postgres()
+            .and_then(Result::err)
+            .map(|error| Fault::Whole(format!("database.url: {error}"))),
         whole(
             is_set(&tls.client_ca) && !tls.is_on(),
             "tls.client_ca needs tls.certificate",
@@ -130,10 +135,16 @@ fn limits(config: &Config) -> impl Iterator<Item = Fault> {
             "1B".to_owned(),
         ),
         one("registry.page_limit", registry.page_limit),
+        one("database.connections", config.database.connections as u64),
+        some_time(
+            "database.statement_timeout",
+            config.database.statement_timeout,
+        ),
         some_time("uploads.expire_after", uploads.expire_after),
         one("uploads.open_per_principal", uploads.open_per_principal),
         some_time("uploads.sweep_every", uploads.sweep_every),
         some_time("lifecycle.run_every", config.lifecycle.run_every),
+        some_time("gc.grace", config.gc.grace),
         some_time("events.keep", config.events.keep),
         some_time("events.give_up_after", config.events.give_up_after),
         some_time("auth.refresh_every", config.auth.refresh_every),

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `server` | `[server]`: the listener and its limits |
 //! | `storage` | `[storage]`: where the data lies |
+//! | `database` | `[database]`: where the metadata lies |
 //! | `registry` | `[registry]`: what a push may do |
 //! | `uploads` | `[uploads]`: uploads under way |
 //! | `log` | `[log]`: what is logged, and how |
@@ -17,6 +18,8 @@
 //! | `outbound` | `[outbound]`: requests of the server's own |
 //! | `ecr` | `[ecr]`: what the ECR API says of itself |
 //! | `lifecycle` | `[lifecycle]`: policies that remove images |
+//! | `gc` | `[gc]`: the trash, and the collection of what nothing needs |
+//! | `scrub` | `[scrub]`: reading all bytes again |
 //! | `audit` | `[audit]`: the log of who did what |
 //! | `events` | `[events]`: the log of what happened, and its deliveries |
 //! | `units` | durations and sizes as texts |
@@ -27,14 +30,17 @@
 mod audit;
 mod auth;
 mod check;
+mod database;
 mod ecr;
 mod error;
 mod events;
+mod gc;
 mod lifecycle;
 mod log;
 mod metrics;
 mod outbound;
 mod registry;
+mod scrub;
 mod server;
 mod sources;
 mod storage;
@@ -50,14 +56,17 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::Audit;
 pub use auth::Auth;
+pub use database::{Database, DatabaseUrl};
 pub use ecr::Ecr;
 pub use error::{Error, Fault};
 pub use events::Events;
+pub use gc::Gc;
 pub use lifecycle::Lifecycle;
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use registry::{MissingContent, Registry};
+pub use scrub::Scrub;
 pub use server::Server;
 pub use storage::Storage;
 pub use tls::Tls;
@@ -74,6 +83,8 @@ pub struct Config {
     pub server: Server,
     /// Where the data lies.
     pub storage: Storage,
+    /// Where the metadata lies.
+    pub database: Database,
     /// What a push may do.
     pub registry: Registry,
     /// Uploads under way.
@@ -88,6 +99,10 @@ pub struct Config {
     pub tls: Tls,
     /// Requests of the server's own.
     pub outbound: Outbound,
+    /// The trash, and the collection of what nothing needs.
+    pub gc: Gc,
+    /// Reading all bytes again.
+    pub scrub: Scrub,
     /// The log of who did what.
     pub audit: Audit,
     /// The log of what happened, and its deliveries.
@@ -163,7 +178,7 @@ impl Config {
         }
     }
 
-    /// Where the metadata lies.
+    /// Where the metadata lies without a `database.url`.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
         self.data().join("metadata.sqlite3")

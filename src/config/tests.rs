@@ -78,7 +78,7 @@ fn a_key_that_nobody_knows_is_named_with_what_was_meant() {
         (
             "listen = \"127.0.0.1:1\"",
             &[],
-            "listen is unknown; known are audit, auth, ecr, events, lifecycle, log, metrics, outbound, registry, server, \
+            "listen is unknown; known are audit, auth, database, ecr, events, gc, lifecycle, log, metrics, outbound, registry, scrub, server, \
              storage, tls, uploads",
         ),
         (

@@ -204,6 +204,11 @@ impl From<registry::Error> for Error {
             }
             Domain::Unavailable => new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
                 .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
+            // The database's threads have told of it once; a line for each request would drown that.
+            Domain::DatabaseUnavailable(_) => {
+                new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             Domain::Internal(_) => {
                 log(&error);
                 new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown)

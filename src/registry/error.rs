@@ -77,6 +77,9 @@ pub enum Error {
     /// The registry can't answer now.
     #[error("the registry is shutting down")]
     Unavailable,
+    /// The database can't be reached, and may be again in a moment.
+    #[error("the registry's database can not be reached")]
+    DatabaseUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Something failed that the caller can't mend.
     #[error("the registry failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -94,6 +97,7 @@ impl From<metadata::Error> for Error {
             metadata::Error::TooManyUploads { open, limit } => Self::TooManyUploads { open, limit },
             metadata::Error::Full(_) => Self::StorageFull(Box::new(error)),
             metadata::Error::Closed => Self::Unavailable,
+            metadata::Error::Unavailable(_) => Self::DatabaseUnavailable(Box::new(error)),
             metadata::Error::Corrupt { .. } | metadata::Error::Database(_) => {
                 Self::Internal(Box::new(error))
             }

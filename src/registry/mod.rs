@@ -13,10 +13,15 @@
 //! | `lifecycle` | running lifecycle policies |
 //! | `lease` | one request at a time in an upload |
 //! | `referrers` | the referrers of a manifest, of both kinds |
+//! | `collection` | collecting what nothing needs any more |
 //! | `delete` | taking manifests, tags and blobs out of sight |
+//! | `records` | copies of manifests and tags beside the bytes |
+//! | `rebuild` | making a lost database anew |
+//! | `scrub` | reading all bytes again, to find those that have changed |
 //! | `sweep` | ending forgotten uploads, removing needless bytes |
 //! | `error` | what can be wrong, in the domain's words |
 
+mod collection;
 mod delete;
 mod error;
 mod lease;
@@ -25,8 +30,11 @@ mod page;
 mod pull;
 mod pulls;
 mod push;
+mod rebuild;
+mod records;
 mod referrers;
 mod repository;
+mod scrub;
 mod sweep;
 mod upload;
 
@@ -42,12 +50,16 @@ use wharf_storage::upload::UploadStore;
 
 use self::lease::Leases;
 
+pub use collection::{Collected, Collector, Graces, Run, Trust};
 pub use error::Error;
 pub use lifecycle::{Lifecycles, Ran};
 pub use page::Page;
 pub use pulls::EXCLUSIONS;
 pub use push::{ManifestTarget, PushedManifest};
+pub use rebuild::{Rebuilder, Rebuilt};
+pub use records::Recorder;
 pub use repository::TEMPLATES;
+pub use scrub::{Scrubbed, Scrubber};
 pub use sweep::Swept;
 pub use upload::{Body, BodyError, Chunk, Session, UploadStatus};
 
@@ -64,6 +76,8 @@ pub struct Settings {
     pub upload_expiry: Duration,
     /// The lifecycle policy of new repositories, JSON.
     pub default_lifecycle_policy: Option<String>,
+    /// How long a blob stays that no manifest names.
+    pub grace: Duration,
 }
 
 /// Who asks for a change, and by which request.

@@ -7,6 +7,7 @@
 //! | [`upload`] | bytes that are still arriving, and their running hash |
 //! | [`disk`] | both of them on a local disk |
 //! | [`metadata`] | who has what: repositories, manifests, tags, links, in SQL |
+//! | [`record`] | copies of what the metadata says, beside the bytes |
 //! | [`pattern`] | texts with `*` and `?` |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
 //!
@@ -19,4 +20,5 @@ pub mod disk;
 pub mod metadata;
 pub mod oci;
 pub mod pattern;
+pub mod record;
 pub mod upload;

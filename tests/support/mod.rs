@@ -6,6 +6,7 @@
 //! | module | job |
 //! |---|---|
 //! | `registry` | Wharf, or Debian's docker-registry, on a free port |
+//! | `postgres` | a PostgreSQL of the tests' own |
 //! | `process` | a program that runs while its test does |
 //! | `command` | a client's command line, with a deadline |
 //! | `docker` | the one Docker daemon of the tests |
@@ -16,6 +17,7 @@
 pub(crate) mod command;
 pub(crate) mod docker;
 pub(crate) mod image;
+pub(crate) mod postgres;
 mod process;
 mod registry;
 pub(crate) mod tools;

@@ -127,6 +127,10 @@ impl From<registry::Error> for Error {
                 retry_after: Some(5),
                 ..Self::server(StatusCode::SERVICE_UNAVAILABLE, &message)
             },
+            Domain::DatabaseUnavailable(_) => Self {
+                retry_after: Some(1),
+                ..Self::server(StatusCode::SERVICE_UNAVAILABLE, &message)
+            },
             Domain::Internal(_) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 Self::server(StatusCode::INTERNAL_SERVER_ERROR, &message)

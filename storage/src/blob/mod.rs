@@ -18,6 +18,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use crate::oci::Digest;
+
 pub use error::Error;
 pub use location::{Location, LocationError};
 
@@ -26,6 +28,20 @@ pub use location::{Location, LocationError};
 /// It ends early only with an error, so whoever counts the bytes of a stream that ended well has
 /// all of them.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+
+/// A blob that lies in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// The digest that it was stored under.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Where it lies.
+    pub location: Location,
+}
+
+/// All blobs of a store, in no order.
+pub type StoredBlobs = Pin<Box<dyn Stream<Item = Result<StoredBlob, Error>> + Send>>;
 
 /// A place where blobs lie.
 #[async_trait::async_trait]
@@ -44,4 +60,11 @@ pub trait BlobStore: std::fmt::Debug + Send + Sync {
     ///
     /// When the store fails.
     async fn remove(&self, location: &Location) -> Result<(), Error>;
+
+    /// All blobs that lie here, known to the metadata or not. It takes a walk through the store.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, at once or later from the stream.
+    async fn stored(&self) -> Result<StoredBlobs, Error>;
 }

@@ -7,6 +7,7 @@
 //!   uploads/<upload id>                    bytes that are still arriving
 //!   blobs/sha256/ab/<hex>-<upload id>      the bytes of a blob, never changed
 //!   blobs/sha512/ab/<hex>-<upload id>
+//!   records/<repository>/_manifests/<digest>.json   see record
 //! ```
 //!
 //! An upload becomes a blob by fdatasync of its file, a rename, and fsync of the folder it came
@@ -16,10 +17,16 @@
 //! | module | job |
 //! |---|---|
 //! | `append` | hashes and writes what arrives |
+//! | `list` | finds the blobs that lie here |
+//! | `records` | records of manifests |
+//! | `map` | blobs as maps of memory |
 //! | `read` | hands out the bytes of blobs |
 
 mod append;
+mod list;
+mod map;
 mod read;
+mod records;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -30,7 +37,7 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 use tokio::task::spawn_blocking;
 
-use crate::blob::{BlobStore, ByteStream, Error, Location};
+use crate::blob::{BlobStore, ByteStream, Error, Location, StoredBlobs};
 use crate::oci::{Algorithm, Digest};
 use crate::upload::{Appender, Hasher, Progress, UploadId, UploadStore};
 
@@ -64,8 +71,9 @@ pub struct DiskStore {
 struct Shared {
     root: PathBuf,
     epoch: String,
-    /// The lock goes with the file.
-    _lock: File,
+    maps: Arc<map::Maps>,
+    /// The lock goes with the file. Without one, somebody else has it.
+    _lock: Option<File>,
 }
 
 impl DiskStore {
@@ -108,11 +116,26 @@ impl DiskStore {
         let shared = Shared {
             root: root.to_owned(),
             epoch: boot_id(),
-            _lock: lock,
+            maps: Arc::default(),
+            _lock: Some(lock),
         };
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// The folder as it is, for reading blobs beside the server that has it.
+    #[must_use]
+    pub fn beside(root: &Path) -> Self {
+        let shared = Shared {
+            root: root.to_owned(),
+            epoch: boot_id(),
+            maps: Arc::default(),
+            _lock: None,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     fn upload_path(&self, id: UploadId) -> PathBuf {
@@ -174,16 +197,22 @@ async fn blocking<T: Send + 'static>(
 #[async_trait::async_trait]
 impl BlobStore for DiskStore {
     async fn read(&self, location: &Location, range: Range<u64>) -> Result<ByteStream, Error> {
-        read::open(self.blob_path(location), location.clone(), range).await
+        let maps = Arc::clone(&self.shared.maps);
+        read::open(maps, self.blob_path(location), location.clone(), range).await
     }
 
     async fn remove(&self, location: &Location) -> Result<(), Error> {
         let path = self.blob_path(location);
         let location = location.clone();
+        self.shared.maps.forget(&location);
         blocking(move || {
             remove_if_there(&path).map_err(|source| Error::from_io("remove", &location, source))
         })
         .await
+    }
+
+    async fn stored(&self) -> Result<StoredBlobs, Error> {
+        Ok(list::all(self.shared.root.join("blobs")))
     }
 }
 

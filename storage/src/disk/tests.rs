@@ -8,6 +8,7 @@ async fn the_disk_holds_the_contract_of_stores() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = DiskStore::open(folder.path()).expect("opened");
     contract::holds(&store).await;
+    crate::record::contract::holds(&store).await;
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::events::{Change, Journal};
 use super::repositories::{self, Creation};
 use super::transaction::{Row, Transaction};
-use super::{Metadata, removals, uploads};
+use super::{Metadata, collection, removals, scrub, uploads};
 use crate::blob::Location;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, RepositoryName};
@@ -60,6 +60,41 @@ impl Metadata {
         self.read(move |transaction| {
             let row = linked(transaction, &repository, &digest)?;
             row.map(|(_, blob)| Ok(blob)).transpose()
+        })
+        .await
+    }
+
+    /// The blob that `repository` has under `digest`, and since when it is up for review, if it is.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn blob_under_review(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(Blob, Option<Timestamp>)>, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.read(move |transaction| {
+            let row = transaction.query_one(
+                "SELECT blobs.size_bytes, blobs.location, reviews.since FROM blobs
+                 JOIN blob_links ON blob_links.blob_id = blobs.id
+                 JOIN repositories ON repositories.id = blob_links.repository_id
+                 LEFT JOIN reviews ON reviews.repository_id = blob_links.repository_id
+                                  AND reviews.blob_id = blob_links.blob_id
+                 WHERE blobs.digest = $1 AND repositories.name = $2
+                   AND blob_links.deleted_at IS NULL AND blobs.quarantined_at IS NULL",
+                &[digest.as_str().into(), repository.as_str().into()],
+            )?;
+            let read = |mut row: Row| {
+                let blob = Blob {
+                    digest: digest.clone(),
+                    size: row.size("a blob's size")?,
+                    location: row.parsed("a blob's location")?,
+                };
+                Ok((blob, row.optional_time("since")?))
+            };
+            row.map(read).transpose()
         })
         .await
     }
@@ -127,7 +162,7 @@ impl Metadata {
                  JOIN blob_links ON blob_links.blob_id = blobs.id
                  JOIN repositories ON repositories.id = blob_links.repository_id
                  WHERE blobs.digest = $1 AND blob_links.deleted_at IS NULL
-                   AND repositories.name > $2
+                   AND blobs.quarantined_at IS NULL AND repositories.name > $2
                  ORDER BY repositories.name LIMIT $3",
                 &[digest.as_str().into(), after.as_str().into(), limit.into()],
             )?;
@@ -151,21 +186,22 @@ impl Metadata {
     ) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
         self.write(move |transaction| {
-            let changed = transaction.execute(
+            let row = transaction.query_one(
                 "UPDATE blob_links SET deleted_at = $3
                  WHERE deleted_at IS NULL
                    AND repository_id = (SELECT id FROM repositories WHERE name = $1)
-                   AND blob_id = (SELECT id FROM blobs WHERE digest = $2)",
+                   AND blob_id = (SELECT id FROM blobs WHERE digest = $2)
+                 RETURNING repository_id, blob_id",
                 &[
                     repository.as_str().into(),
                     digest.as_str().into(),
                     now.into(),
                 ],
             )?;
-            if changed == 0 {
-                return Err(Error::BlobUnknown(digest.clone()));
-            }
-            Ok(())
+            let mut row = row.ok_or_else(|| Error::BlobUnknown(digest.clone()))?;
+            let repository_id = row.integer("a repository's id")?;
+            let blob_id = row.integer("a blob's id")?;
+            collection::put_up(transaction, repository_id, blob_id, now)
         })
         .await
     }
@@ -181,7 +217,8 @@ fn linked(
         "SELECT blobs.id, blobs.size_bytes, blobs.location FROM blobs
          JOIN blob_links ON blob_links.blob_id = blobs.id
          JOIN repositories ON repositories.id = blob_links.repository_id
-         WHERE blobs.digest = $1 AND repositories.name = $2 AND blob_links.deleted_at IS NULL",
+         WHERE blobs.digest = $1 AND repositories.name = $2 AND blob_links.deleted_at IS NULL
+           AND blobs.quarantined_at IS NULL",
         &[digest.as_str().into(), repository.as_str().into()],
     )?;
     let read = |mut row: Row| {
@@ -200,7 +237,8 @@ fn linked(
     row.map(read).transpose()
 }
 
-fn link(
+/// Lets a repository see a blob.
+pub(super) fn link(
     transaction: &mut dyn Transaction,
     repository_id: i64,
     blob_id: i64,
@@ -212,7 +250,9 @@ fn link(
          DO UPDATE SET deleted_at = NULL, linked_at = excluded.linked_at",
         &[repository_id.into(), blob_id.into(), now.into()],
     )?;
-    Ok(())
+    collection::revive(transaction, blob_id)?;
+    // Perhaps no manifest will ever name it.
+    collection::put_up(transaction, repository_id, blob_id, now)
 }
 
 fn finish_upload(
@@ -245,14 +285,20 @@ fn finish_upload(
         ],
     )?;
     let row = transaction.query_one(
-        "SELECT id, location FROM blobs WHERE digest = $1",
+        "SELECT id, location, quarantined_at FROM blobs WHERE digest = $1",
         &[blob.digest.as_str().into()],
     )?;
     let mut row = row.expect("the row was inserted or in the way of it");
     let blob_id = row.integer("a blob's id")?;
     let location: Location = row.parsed("a blob's location")?;
+    let is_quarantined = row.optional_time("quarantined_at")?.is_some();
     link(transaction, repository_id, blob_id, now)?;
     if location == blob.location {
+        return Ok(Stored::New);
+    }
+    if is_quarantined {
+        scrub::replace(transaction, blob_id, blob, now)?;
+        removals::enqueue(transaction, &location, now)?;
         return Ok(Stored::New);
     }
     removals::enqueue(transaction, &blob.location, now)?;

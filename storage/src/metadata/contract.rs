@@ -15,12 +15,16 @@ use crate::upload::{Progress, UploadId};
 
 #[path = "contract_access.rs"]
 mod access;
+#[path = "contract_collection.rs"]
+mod collection;
 #[path = "contract_events.rs"]
 mod events;
 #[path = "contract_images.rs"]
 mod images;
 #[path = "contract_lifecycle.rs"]
 mod lifecycle;
+#[path = "contract_lists.rs"]
+pub(crate) mod lists;
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
@@ -44,6 +48,7 @@ pub(crate) async fn holds(metadata: &Metadata) {
     images::holds(metadata).await;
     lifecycle::holds(metadata).await;
     events::holds(metadata).await;
+    collection::holds(metadata).await;
 }
 
 fn by(actor: &str, now: Timestamp) -> Change {

@@ -14,7 +14,13 @@
 //! | `manifests` | pushing, reading and deleting manifests |
 //! | `tags`, `referrers`, `repositories` | lists, a page at a time |
 //! | `uploads` | the rows of uploads under way |
+//! | `collection` | what nothing needs any more, step by step until it is forgotten |
 //! | `removals` | bytes that wait to be removed |
+//! | `scrub` | which bytes were found to be right or wrong |
+//! | `adopt` | taking in what lies in a store already |
+//! | `trash` | what was deleted, and bringing it back; the history of tags |
+//! | [`provenance`] | what keeps a digest, or what removed it |
+//! | `jobs` | work that one server does at a time |
 //! | `settings` | what a repository is besides its images |
 //! | `images` | lists of images, their times, leases |
 //! | `groups` | an index, its images and what refers to them, as one |
@@ -28,12 +34,15 @@
 //! | `transaction` | the face of a database that methods are written against |
 //! | `database` | running methods on a database's threads |
 //! | [`sqlite`] | the driver for SQLite |
+//! | [`postgres`] | the driver for PostgreSQL |
 //!
 //! Times and names come in as values; nothing here looks at a clock or makes up a name.
 
 mod access;
+mod adopt;
 mod audit;
 mod blobs;
+mod collection;
 mod database;
 mod documents;
 mod endpoints;
@@ -41,16 +50,21 @@ mod error;
 mod events;
 mod groups;
 mod images;
+mod jobs;
 mod lifecycle;
 mod manifests;
+pub mod postgres;
+pub mod provenance;
 mod referrers;
 mod removals;
 mod repositories;
+mod scrub;
 mod settings;
 pub mod sqlite;
 mod storage_class;
 mod tags;
 mod transaction;
+mod trash;
 mod uploads;
 
 use std::sync::Arc;
@@ -63,6 +77,7 @@ pub use access::{
 };
 pub use audit::{AuditEntry, AuditQuery, AuditRecord};
 pub use blobs::{Blob, FinishedUpload, Stored};
+pub use collection::{Ages, Forgotten, Plan, Purged, Reviewed};
 pub use database::{Database, Job};
 pub use documents::{Document, LIFECYCLE_PREVIEW, Replace};
 pub use endpoints::{
@@ -72,14 +87,17 @@ pub use endpoints::{
 pub use error::Error;
 pub use events::{Cause, Change, Event, EventDetail, EventKind, Events, Stream, StreamError};
 pub use images::{Image, ImageFilter, ImageName, Pull, Pulled};
+pub use jobs::Hold;
 pub use lifecycle::{Chosen, ImageFacts};
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
+pub use scrub::{Check, ToCheck, Verdict};
 pub use settings::{
     Deleted, RepositoryRecord, RepositorySettings, TagMutability, TagMutabilityError,
 };
 pub use storage_class::StorageClass;
 pub use transaction::{Row, Transaction, Value};
+pub use trash::{Restored, RolledBack, TagMove, Trashed};
 pub use uploads::{NewUpload, Upload};
 
 /// The metadata of a registry.

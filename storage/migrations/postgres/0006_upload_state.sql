@@ -1,0 +1,1 @@
+-- upload state: nothing yet
