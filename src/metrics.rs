@@ -52,6 +52,24 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// An operation of Amazon ECR's API; there are as many as the service's model has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+/// How an operation of Amazon ECR's API ended.
+#[derive(Clone, Copy, Debug)]
+pub enum OperationOutcome {
+    /// It was done.
+    Answered,
+    /// It was not, for a reason of the caller's.
+    Refused,
+    /// It was not, for a reason of the server's.
+    Failed,
+}
+
 /// How an upload went on.
 #[derive(Clone, Copy, Debug)]
 pub enum UploadOutcome {
@@ -74,6 +92,7 @@ pub struct Metrics {
     received: Counter,
     sent: Counter,
     uploads: Family<Outcome, Counter>,
+    ecr_operations: Family<Operation, Counter>,
     events: Events,
 }
 
@@ -143,6 +162,12 @@ impl Metrics {
             "Uploads, by what became of them",
             uploads.clone(),
         );
+        let ecr_operations = Family::default();
+        registry.register(
+            "ecr_operations",
+            "Calls of Amazon ECR's API, by how they ended",
+            ecr_operations.clone(),
+        );
         let events = Events::register(&mut registry);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The program that runs", Info::new(version));
@@ -161,6 +186,7 @@ impl Metrics {
             received,
             sent,
             uploads,
+            ecr_operations,
             events,
         }
     }
@@ -199,6 +225,17 @@ impl Metrics {
         self.in_flight.dec();
         self.received.inc_by(received_bytes);
         self.sent.inc_by(sent_bytes);
+    }
+
+    /// A call of Amazon ECR's API ended.
+    pub fn ecr_operation(&self, operation: &'static str, outcome: OperationOutcome) {
+        let outcome = match outcome {
+            OperationOutcome::Answered => "answered",
+            OperationOutcome::Refused => "refused",
+            OperationOutcome::Failed => "failed",
+        };
+        let labels = Operation { operation, outcome };
+        self.ecr_operations.get_or_create(&labels).inc();
     }
 
     /// Something became of an upload.

@@ -104,7 +104,10 @@ fn why(reason: &Reason) -> String {
         Reason::ShieldedBy(priority) => format!("rule {priority} comes first, and keeps it"),
         Reason::Leased => "somebody runs it, or what goes with it".into(),
         Reason::Locked => "a tag is locked, of it or of what goes with it".into(),
-        Reason::TooNewInArchive => "it was archived less than 90 days ago".into(),
+        Reason::TooNewInArchive => {
+            "it, or what goes with it, was archived less than 90 days ago".into()
+        }
+        Reason::Settling => "it was pushed within the last hour".into(),
         Reason::With(digest) => format!("it goes with {digest}"),
     }
 }

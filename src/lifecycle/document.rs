@@ -335,11 +335,14 @@ fn check_together(rules: &[Rule]) -> Result<(), Error> {
             let Tags::Tagged(patterns) = &rule.tags else {
                 continue;
             };
-            let list: BTreeSet<&str> = patterns.iter().map(Pattern::as_str).collect();
-            if !seen.insert(list) {
+            let repeated = patterns
+                .iter()
+                .find(|pattern| !seen.insert(pattern.as_str()));
+            if let Some(pattern) = repeated {
                 return wrong(format!(
-                    "rule {} has the tags of another rule",
-                    rule.priority
+                    "rule {}: {} stands twice among the tags of a storage class",
+                    rule.priority,
+                    pattern.as_str()
                 ));
             }
         }

@@ -2,12 +2,12 @@
 //!
 //! A root is what a policy decides about: an image that has a tag, or that nothing else holds. The
 //! others go with the last root that holds them. What refers to a subject may say so by its
-//! manifest's subject, or by a tag of its digest, as cosign does.
+//! manifest's subject, or, where it has none, by a tag of its digest, as cosign does.
 
 use std::collections::{HashMap, HashSet};
 
 use wharf_storage::metadata::ImageFacts;
-use wharf_storage::oci::Tag;
+use wharf_storage::oci::{Digest, Tag};
 
 /// Which image holds which, by their places in the list.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub(super) fn of(images: &[ImageFacts]) -> Self {
+    pub(super) fn of<'a>(images: impl IntoIterator<Item = &'a ImageFacts>) -> Self {
+        let images: Vec<&ImageFacts> = images.into_iter().collect();
         let places: HashMap<&str, usize> = images
             .iter()
             .enumerate()
@@ -41,21 +42,19 @@ impl Groups {
                     hold(place, *child);
                 }
             }
-            let by_tag = facts.image.tags.iter().find_map(subject_of_tag);
-            let subject = facts
-                .image
-                .subject
-                .as_ref()
-                .map(|digest| digest.as_str().to_owned());
-            if let Some(subject) = subject.or(by_tag)
-                && let Some(subject) = places.get(subject.as_str())
-            {
-                hold(*subject, place);
+            let subjects: Vec<Digest> = match &facts.image.subject {
+                Some(subject) => vec![subject.clone()],
+                None => facts.image.tags.iter().filter_map(Tag::subject).collect(),
+            };
+            for subject in &subjects {
+                if let Some(subject) = places.get(subject.as_str()) {
+                    hold(*subject, place);
+                }
             }
         }
         let is_root = |place: &usize| {
             let facts = &images[*place];
-            let own_tag = |tag: &Tag| subject_of_tag(tag).is_none();
+            let own_tag = |tag: &Tag| tag.subject().is_none();
             let refers = facts.image.subject.is_some();
             holder[*place].is_none() || !refers && facts.image.tags.iter().any(own_tag)
         };
@@ -86,17 +85,32 @@ impl Groups {
         members
     }
 
+    /// A number for each image: the larger, the more holders are above it. Of two where one holds the
+    /// other it is the holder that has the smaller one, unless they hold each other.
+    pub(super) fn ranks(&self) -> Vec<usize> {
+        let mut holders = vec![0_usize; self.holds.len()];
+        for held in self.holds.iter().flatten() {
+            holders[*held] += 1;
+        }
+        let is_free = |place: &usize| holders[*place] == 0;
+        let mut free: Vec<usize> = (0..holders.len()).filter(is_free).collect();
+        let mut ranks = vec![usize::MAX; holders.len()];
+        let mut next = 0;
+        while let Some(place) = free.get(next).copied() {
+            ranks[place] = next;
+            next += 1;
+            for held in &self.holds[place] {
+                holders[*held] -= 1;
+                if holders[*held] == 0 {
+                    free.push(*held);
+                }
+            }
+        }
+        ranks
+    }
+
     /// By which image one is held.
     pub(super) fn holder(&self, place: usize) -> Option<usize> {
         self.holder[place]
     }
-}
-
-/// The digest that `sha256-<hex>.sig` and its like refer to, and the fallback tag of referrers.
-fn subject_of_tag(tag: &Tag) -> Option<String> {
-    let (algorithm, rest) = tag.as_str().split_once('-')?;
-    let hex = rest.split('.').next().unwrap_or_default();
-    let is_digest = algorithm == "sha256" && hex.len() == 64;
-    let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (is_digest && is_hex).then(|| format!("{algorithm}:{hex}"))
 }

@@ -8,12 +8,15 @@
 //! | `document` | reading a policy, in the form of Amazon ECR, with extensions of our own |
 //! | `groups` | an index, its images and what refers to them, as one |
 //! | `select` | the decision about each image |
+//! | `plan` | what was decided, in the order in which it is done |
 //!
 //! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html>
 
 mod document;
 mod groups;
+mod plan;
 mod select;
 
 pub use document::{Action, Count, Error, Policy, Rule, Tags};
+pub use plan::{Step, steps};
 pub use select::{Decision, Outcome, Reason, select};

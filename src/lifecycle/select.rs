@@ -45,8 +45,10 @@ pub enum Reason {
     Leased,
     /// One of its tags is locked.
     Locked,
-    /// It was archived less than 90 days ago.
+    /// It, or something that goes with it, was archived less than 90 days ago.
     TooNewInArchive,
+    /// It was pushed within the last hour, and what belongs to it may still come.
+    Settling,
     /// It goes with this one: as its child, or as what refers to it.
     With(Digest),
 }
@@ -69,17 +71,16 @@ pub fn select(policy: &Policy, images: &[ImageFacts], now: Timestamp) -> Vec<Out
     let mut decided: Vec<Option<(Decision, Reason)>> = vec![None; images.len()];
     let mut shielded: Vec<Option<u32>> = vec![None; images.len()];
     for rule in &policy.rules {
-        apply(
-            rule,
+        let clocks = clocks(rule, images, &groups);
+        let look = Look {
             images,
-            &groups.roots,
+            clocks: &clocks,
             now,
-            &mut decided,
-            &mut shielded,
-        );
+        };
+        apply(rule, look, &groups.roots, &mut decided, &mut shielded);
     }
     protect(images, &groups, now, &mut decided);
-    carry(images, &groups, &mut decided);
+    carry(images, &groups, now, &mut decided);
     images
         .iter()
         .zip(decided)
@@ -94,15 +95,24 @@ pub fn select(policy: &Policy, images: &[ImageFacts], now: Timestamp) -> Vec<Out
         .collect()
 }
 
+/// What a rule looks at.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    images: &'a [ImageFacts],
+    /// The time of each image that the rule goes by.
+    clocks: &'a [Timestamp],
+    now: Timestamp,
+}
+
 /// Applies one rule to the roots.
 fn apply(
     rule: &Rule,
-    images: &[ImageFacts],
+    look: Look<'_>,
     roots: &[usize],
-    now: Timestamp,
     decided: &mut [Option<(Decision, Reason)>],
     shielded: &mut [Option<u32>],
 ) {
+    let Look { images, clocks, .. } = look;
     let is_about = |place: &usize| {
         let image = &images[*place].image;
         image.storage_class == rule.class && rule.tags.match_image(&image.tags)
@@ -110,7 +120,7 @@ fn apply(
     let mut about: Vec<usize> = roots.iter().copied().filter(is_about).collect();
     // The newest first; of equals the order is always the same.
     about.sort_by(|a, b| {
-        let key = |place: usize| (clock(rule, &images[place]), &images[place].image.digest);
+        let key = |place: usize| (clocks[place], &images[place].image.digest);
         key(*b).cmp(&key(*a))
     });
     let selected: HashSet<usize> = match rule.per_tag {
@@ -118,12 +128,12 @@ fn apply(
         false => about
             .iter()
             .enumerate()
-            .filter(|(rank, place)| selects(rule, *rank, clock(rule, &images[**place]), now))
+            .filter(|(rank, place)| look.selects(rule, *rank, **place))
             .map(|(_, place)| *place)
             .collect(),
     };
     let mut untagged = match rule.per_tag {
-        true => tags_to_remove(rule, images, &about, now),
+        true => tags_to_remove(rule, look, &about),
         false => HashMap::new(),
     };
     for place in about {
@@ -161,23 +171,18 @@ fn apply(
 }
 
 /// The tags that a rule about tags removes, each counted for itself.
-fn tags_to_remove(
-    rule: &Rule,
-    images: &[ImageFacts],
-    newest_first: &[usize],
-    now: Timestamp,
-) -> HashMap<usize, Vec<Tag>> {
+fn tags_to_remove(rule: &Rule, look: Look<'_>, newest_first: &[usize]) -> HashMap<usize, Vec<Tag>> {
     let mut removed: HashMap<usize, Vec<Tag>> = HashMap::new();
     let Tags::Tagged(patterns) = &rule.tags else {
         return removed;
     };
     let mut rank = 0;
     for place in newest_first {
-        for tag in &images[*place].image.tags {
+        for tag in &look.images[*place].image.tags {
             if !patterns.iter().any(|pattern| pattern.matches(tag.as_str())) {
                 continue;
             }
-            if selects(rule, rank, clock(rule, &images[*place]), now) {
+            if look.selects(rule, rank, *place) {
                 removed.entry(*place).or_default().push(tag.clone());
             }
             rank += 1;
@@ -186,32 +191,51 @@ fn tags_to_remove(
     removed
 }
 
-/// Whether a rule selects what is the `rank`-newest of those that it is about.
-fn selects(rule: &Rule, rank: usize, clock: Timestamp, now: Timestamp) -> bool {
-    if rank < rule.keep_at_least {
-        return false;
-    }
-    match rule.count {
-        Count::MoreThan(number) => rank >= number,
-        Count::SincePushed(age) | Count::SincePulled(age) | Count::SinceTransitioned(age) => {
-            clock.after(age) < now
+impl Look<'_> {
+    /// Whether a rule selects what is the `rank`-newest of those that it is about.
+    fn selects(&self, rule: &Rule, rank: usize, place: usize) -> bool {
+        if rank < rule.keep_at_least {
+            return false;
+        }
+        match rule.count {
+            Count::MoreThan(number) => rank >= number,
+            Count::SincePushed(age) | Count::SincePulled(age) | Count::SinceTransitioned(age) => {
+                self.clocks[place].after(age) < self.now
+            }
         }
     }
 }
 
-/// The time that a rule goes by.
-fn clock(rule: &Rule, facts: &ImageFacts) -> Timestamp {
-    let image = &facts.image;
-    let pushed = image.activated_at.unwrap_or(image.pushed_at);
+/// The time of each root that a rule goes by; of the others their own.
+fn clocks(rule: &Rule, images: &[ImageFacts], groups: &Groups) -> Vec<Timestamp> {
+    // What came back from the archive counts from then on.
+    let pushed = |facts: &ImageFacts| {
+        let image = &facts.image;
+        image
+            .activated_at
+            .max(Some(image.pushed_at))
+            .unwrap_or(image.pushed_at)
+    };
+    let mut clocks: Vec<Timestamp> = images.iter().map(pushed).collect();
     match rule.count {
-        Count::MoreThan(_) | Count::SincePushed(_) => pushed,
-        // What came back from the archive was in use then.
-        Count::SincePulled(_) => match image.pulled_at.max(image.activated_at) {
-            Some(used) => used,
-            None => image.pushed_at,
-        },
-        Count::SinceTransitioned(_) => image.archived_at.unwrap_or(pushed),
+        Count::MoreThan(_) | Count::SincePushed(_) => {}
+        // An index is pulled by its name and then by the digest of one of its images, or by that
+        // alone.
+        Count::SincePulled(_) => {
+            for root in &groups.roots {
+                let members = groups.members(*root);
+                let pulls = members.iter().map(|place| images[*place].image.pulled_at);
+                let own = Some(clocks[*root]);
+                clocks[*root] = pulls.fold(own, Option::max).unwrap_or(clocks[*root]);
+            }
+        }
+        Count::SinceTransitioned(_) => {
+            for (clock, facts) in clocks.iter_mut().zip(images) {
+                *clock = facts.image.archived_at.unwrap_or(*clock);
+            }
+        }
     }
+    clocks
 }
 
 impl Tags {
@@ -229,13 +253,19 @@ impl Tags {
     }
 }
 
-/// Keeps what somebody runs, what is locked, and what has not been archived for long enough.
+/// Keeps what somebody runs, what is locked, what has not been archived for long enough, and what may
+/// be part of a push that goes on.
 fn protect(
     images: &[ImageFacts],
     groups: &Groups,
     now: Timestamp,
     decided: &mut [Option<(Decision, Reason)>],
 ) {
+    let is_new_in_archive = |facts: &ImageFacts| {
+        let is_archived = facts.image.storage_class == StorageClass::Archive;
+        let is_young = |archived: Timestamp| archived.after(ARCHIVE_MINIMUM) > now;
+        is_archived && facts.image.archived_at.is_some_and(is_young)
+    };
     for root in &groups.roots {
         let removes = match &decided[*root] {
             Some((Decision::Expire | Decision::Untag(_), _)) => true,
@@ -243,17 +273,16 @@ fn protect(
             _ => continue,
         };
         let members = groups.members(*root);
-        let image = &images[*root].image;
-        let is_young = |archived: Timestamp| archived.after(ARCHIVE_MINIMUM) > now;
-        let reason = if members.iter().any(|place| images[*place].is_leased) {
+        let any =
+            |is: &dyn Fn(&ImageFacts) -> bool| members.iter().any(|place| is(&images[*place]));
+        let reason = if any(&|facts| facts.is_leased) {
             Reason::Leased
-        } else if members.iter().any(|place| images[*place].is_locked) {
+        } else if any(&|facts| facts.is_locked) {
             Reason::Locked
-        } else if removes
-            && image.storage_class == StorageClass::Archive
-            && image.archived_at.is_some_and(is_young)
-        {
+        } else if removes && any(&is_new_in_archive) {
             Reason::TooNewInArchive
+        } else if images[*root].is_settling(now) {
+            Reason::Settling
         } else {
             continue;
         };
@@ -261,63 +290,93 @@ fn protect(
     }
 }
 
-/// What is no root goes with the last root that holds it, and a root that another one holds which
-/// stays, stays too: an index is never left without its images.
-fn carry(images: &[ImageFacts], groups: &Groups, decided: &mut [Option<(Decision, Reason)>]) {
+/// How strongly an image has a say in what becomes of what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Say {
+    /// What it holds may go with it.
+    Goes,
+    /// What it holds has to be there when it is restored.
+    Archived,
+    /// What it holds has to be there.
+    Stays,
+}
+
+impl Say {
+    fn of(decision: &Decision, class: StorageClass) -> Self {
+        match (decision, class) {
+            (Decision::Expire, _) => Self::Goes,
+            (Decision::Archive, _)
+            | (Decision::Keep | Decision::Untag(_), StorageClass::Archive) => Self::Archived,
+            (Decision::Keep | Decision::Untag(_), StorageClass::Standard) => Self::Stays,
+        }
+    }
+
+    /// What becomes of an image by it.
+    fn decision(self, class: StorageClass) -> Decision {
+        match (self, class) {
+            (Self::Goes, _) => Decision::Expire,
+            (Self::Archived, StorageClass::Standard) => Decision::Archive,
+            (Self::Archived, StorageClass::Archive) | (Self::Stays, _) => Decision::Keep,
+        }
+    }
+}
+
+/// What is no root goes as the strongest of the roots say that hold it, and a root does where others
+/// have more of a say than itself: an index is never left without its images.
+fn carry(
+    images: &[ImageFacts],
+    groups: &Groups,
+    now: Timestamp,
+    decided: &mut [Option<(Decision, Reason)>],
+) {
+    let class = |place: usize| images[place].image.storage_class;
     let is_root: HashSet<usize> = groups.roots.iter().copied().collect();
-    let goes = |decided: &[Option<(Decision, Reason)>], place: usize| {
-        matches!(decided[place], Some((Decision::Expire, _)))
+    // What may be waiting for its index stays by itself.
+    let settling = (0..images.len()).filter(|place| !is_root.contains(place));
+    let settling: Vec<usize> = settling
+        .filter(|place| images[*place].is_settling(now))
+        .collect();
+    for place in &settling {
+        decided[*place] = Some((Decision::Keep, Reason::Settling));
+    }
+    let keep = Decision::Keep;
+    let said = |decided: &[Option<(Decision, Reason)>], place: usize| {
+        let decision = decided[place]
+            .as_ref()
+            .map_or(&keep, |(decision, _)| decision);
+        Say::of(decision, class(place))
     };
-    let is_archived = |decided: &[Option<(Decision, Reason)>], place: usize| {
-        matches!(decided[place], Some((Decision::Archive, _)))
-    };
-    let members: Vec<Vec<usize>> = groups
+    let sources: Vec<(usize, Say)> = groups
         .roots
         .iter()
-        .map(|root| groups.members(*root))
+        .chain(&settling)
+        .map(|place| (*place, said(decided, *place)))
         .collect();
-    // Whom a root that stays as it is holds.
-    let mut held: Vec<Option<usize>> = vec![None; images.len()];
-    loop {
-        let mut changed = false;
-        for (root, members) in groups.roots.iter().zip(&members) {
-            if goes(decided, *root) || is_archived(decided, *root) {
-                continue;
+    // By whom each image is held that has most to say.
+    let mut held: Vec<Option<(usize, Say)>> = vec![None; images.len()];
+    for say in [Say::Stays, Say::Archived, Say::Goes] {
+        for (source, _) in sources.iter().filter(|(_, own)| *own == say) {
+            for member in groups.members(*source).into_iter().skip(1) {
+                held[member].get_or_insert((*source, say));
             }
-            for member in members.iter().filter(|member| *member != root) {
-                held[*member].get_or_insert(*root);
-                if is_root.contains(member)
-                    && (goes(decided, *member) || is_archived(decided, *member))
-                {
-                    let with = images[*root].image.digest.clone();
-                    decided[*member] = Some((Decision::Keep, Reason::With(with)));
-                    changed = true;
+        }
+    }
+    for (place, held) in held.into_iter().enumerate() {
+        let decides_itself = is_root.contains(&place) || decided[place].is_some();
+        match held {
+            Some((_, say)) if decides_itself && said(decided, place) >= say => {}
+            Some((by, say)) => {
+                let reason = Reason::With(images[by].image.digest.clone());
+                decided[place] = Some((say.decision(class(place)), reason));
+            }
+            // What holds itself in a circle has no root; nothing decides about it, and it stays.
+            None if !decides_itself => {
+                if let Some(holder) = groups.holder(place) {
+                    let reason = Reason::With(images[holder].image.digest.clone());
+                    decided[place] = Some((Decision::Keep, reason));
                 }
             }
-        }
-        if !changed {
-            break;
-        }
-    }
-    for (root, members) in groups.roots.iter().zip(&members) {
-        for member in members.iter().filter(|member| !is_root.contains(member)) {
-            let with = held[*member].unwrap_or(*root);
-            let decision = match &decided[with] {
-                Some((Decision::Expire, _)) => Decision::Expire,
-                Some((Decision::Archive, _)) => Decision::Archive,
-                _ => Decision::Keep,
-            };
-            let reason = Reason::With(images[with].image.digest.clone());
-            decided[*member] = Some((decision, reason));
-        }
-    }
-    // What holds itself in a circle has no root; nothing decides about it, and it stays.
-    for (place, decided) in decided.iter_mut().enumerate() {
-        if decided.is_none()
-            && let Some(holder) = groups.holder(place)
-        {
-            let with = images[holder].image.digest.clone();
-            *decided = Some((Decision::Keep, Reason::With(with)));
+            None => {}
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Running lifecycle policies.
 //!
-//! The decision was made on a picture of the repository; each removal looks again, in its own
-//! transaction, whether the image still has the tags that it had, and nobody has taken a lease on
-//! it meanwhile.
+//! The decision was made on a picture of the repository. It is done a group at a time, each in its
+//! own transaction that looks again: whether the images still have the tags that they had, whether
+//! an index that was pushed meanwhile names one, whether somebody has taken a lease or locked a tag.
 
 use std::sync::Arc;
 
 use wharf_storage::clock::Clock;
-use wharf_storage::metadata::{Cause, Change, ImageFacts, Metadata, StorageClass};
+use wharf_storage::metadata::{Cause, Change, ImageFacts, Metadata};
 use wharf_storage::oci::RepositoryName;
 
 use super::Error;
-use crate::lifecycle::{Decision, Outcome, Policy, select};
+use crate::lifecycle::{Outcome, Policy, Step, select, steps};
 
 /// Who removes by policy, in the history of tags.
 const ACTOR: &str = "lifecycle";
@@ -80,37 +80,34 @@ impl Lifecycles {
     ///
     /// [`Error::RepositoryUnknown`], or when the metadata fails.
     pub async fn run(&self, name: &RepositoryName) -> Result<Ran, Error> {
+        match self.preview(name, None).await? {
+            None => Ok(Ran::default()),
+            Some(decided) => self.apply(name, decided).await,
+        }
+    }
+
+    /// Does what was decided, as far as nothing has changed that is against it.
+    async fn apply(
+        &self,
+        name: &RepositoryName,
+        decided: Vec<(ImageFacts, Outcome)>,
+    ) -> Result<Ran, Error> {
         let mut ran = Ran::default();
-        let Some(decided) = self.preview(name, None).await? else {
-            return Ok(ran);
-        };
         let now = self.clock.now();
         let change = || Change::new(ACTOR, now).because(Cause::Lifecycle);
-        // Indexes go before their images, so that none is left without them by a crash.
-        let (first, last): (Vec<_>, Vec<_>) = decided
-            .into_iter()
-            .partition(|(facts, _)| !facts.children.is_empty());
-        for (facts, outcome) in first.into_iter().chain(last) {
-            let (digest, tags) = (&outcome.digest, &facts.image.tags);
-            match outcome.decision {
-                Decision::Keep => {}
-                Decision::Expire => {
-                    let gone = self.metadata.expire_image(name, digest, tags, change());
-                    ran.expired += u64::from(gone.await?);
+        for step in steps(&decided) {
+            match step {
+                Step::Expire(chosen) => {
+                    let gone = self.metadata.expire_images(name, chosen, change());
+                    ran.expired += gone.await?;
                 }
-                Decision::Archive => {
-                    let class = StorageClass::Archive;
-                    let moved = self
-                        .metadata
-                        .set_storage_class(name, digest, class, change());
-                    ran.archived += u64::from(moved.await?);
+                Step::Archive(chosen) => {
+                    let moved = self.metadata.archive_images(name, chosen, change());
+                    ran.archived += moved.await?;
                 }
-                Decision::Untag(tags) => {
-                    for tag in &tags {
-                        // Somebody may have been quicker.
-                        let gone = self.metadata.delete_tag(name, tag, change()).await;
-                        ran.untagged += u64::from(gone.is_ok());
-                    }
+                Step::Untag(digest, tags) => {
+                    let gone = self.metadata.untag_image(name, &digest, tags, change());
+                    ran.untagged += gone.await?;
                 }
             }
         }
@@ -152,3 +149,7 @@ impl Lifecycles {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;

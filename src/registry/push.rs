@@ -27,7 +27,8 @@ pub struct PushedManifest {
     pub digest: Digest,
     /// The manifest that it names as its subject.
     pub subject: Option<Digest>,
-    /// Whether this push changed anything: the manifest is new, or a tag names it now.
+    /// Whether this push changed anything: the manifest is new or came back from the archive, or a tag
+    /// names it now.
     pub is_change: bool,
 }
 
@@ -109,7 +110,7 @@ impl Registry {
         Ok(PushedManifest {
             digest: pushed_digest,
             subject,
-            is_change: pushed.is_new || !pushed.moved_tags.is_empty(),
+            is_change: pushed.is_new || pushed.is_restored || !pushed.moved_tags.is_empty(),
         })
     }
 }

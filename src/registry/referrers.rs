@@ -41,13 +41,14 @@ impl Registry {
             .referrers(repository, subject, artifact_type, after, enough)
             .await?;
         let mut merged: BTreeMap<Digest, Descriptor> = BTreeMap::new();
-        for listed in self.fallback_referrers(repository, subject).await? {
+        let is_asked = |listed: &Descriptor| {
             let is_behind = after.is_none_or(|after| listed.digest.as_str() > after);
-            let is_wanted =
-                artifact_type.is_none() || listed.artifact_type.as_deref() == artifact_type;
-            if is_behind && is_wanted {
-                merged.insert(listed.digest.clone(), listed);
-            }
+            let kind = listed.artifact_type.as_deref();
+            is_behind && (artifact_type.is_none() || kind == artifact_type)
+        };
+        let listed = self.fallback_referrers(repository, subject, is_asked, enough);
+        for listed in listed.await? {
+            merged.insert(listed.digest.clone(), listed);
         }
         merged.extend(found.into_iter().map(|found| (found.digest.clone(), found)));
         let mut page = Page::of(merged.into_values().collect(), limit);
@@ -55,11 +56,14 @@ impl Registry {
         Ok(page)
     }
 
-    /// What stands in the index under the subject's fallback tag, and is still there.
+    /// What of this stands in the index under the subject's fallback tag and is still there, in the
+    /// order of the digests, `limit` at most.
     async fn fallback_referrers(
         &self,
         repository: &RepositoryName,
         subject: &Digest,
+        is_asked: impl Fn(&Descriptor) -> bool,
+        limit: u64,
     ) -> Result<Vec<Descriptor>, Error> {
         let tag = Reference::Tag(Tag::of_referrers(subject));
         let Some(index) = self.metadata.manifest(repository, &tag).await? else {
@@ -69,8 +73,14 @@ impl Registry {
         let Ok(index) = serde_json::from_slice::<Index>(&index.bytes) else {
             return Ok(Vec::new());
         };
+        let mut asked: Vec<Descriptor> = index.manifests.into_iter().filter(is_asked).collect();
+        asked.sort_by(|a, b| a.digest.cmp(&b.digest));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut listed = Vec::new();
-        for descriptor in index.manifests {
+        for descriptor in asked {
+            if listed.len() >= limit {
+                break;
+            }
             let reference = Reference::Digest(descriptor.digest.clone());
             if self
                 .metadata

@@ -38,6 +38,20 @@ impl Registry {
             .await?)
     }
 
+    /// Whether a push would make this repository by a template that its name has.
+    ///
+    /// # Errors
+    ///
+    /// When the metadata fails.
+    pub async fn is_made_by_template(&self, name: &RepositoryName) -> Result<bool, Error> {
+        if self.settings.creation == Creation::Forbidden
+            || self.metadata.repository_exists(name).await?
+        {
+            return Ok(false);
+        }
+        Ok(self.template(name).await?.is_some())
+    }
+
     /// Makes the repository of a push, where it isn't there and may be made: by the template that
     /// its name has, else as they are by default.
     pub(super) async fn ensure(&self, name: &RepositoryName, pusher: &Pusher) -> Result<(), Error> {

@@ -8,8 +8,9 @@ import urllib.request
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
+UNKNOWN = "01a209ad-7875-7713-95d0-d53b08b76f21"
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -49,6 +50,60 @@ def push_image(ecr, repository, tag, data):
     )
     ecr.put_image(repositoryName=repository, imageManifest=manifest, imageTag=tag)
     return layer
+
+
+def paginate_settings(ecr):
+    prefixes = [f"prefix-{number}" for number in range(5)]
+    for prefix in prefixes:
+        ecr.create_repository_creation_template(prefix=prefix, appliedFor=["REPLICATION"])
+        ecr.create_pull_through_cache_rule(
+            ecrRepositoryPrefix=prefix, upstreamRegistryUrl="registry-1.docker.io"
+        )
+    for operation, member, key in [
+        ("describe_repository_creation_templates", "repositoryCreationTemplates", "prefix"),
+        ("describe_pull_through_cache_rules", "pullThroughCacheRules", "ecrRepositoryPrefix"),
+    ]:
+        pages = ecr.get_paginator(operation).paginate(PaginationConfig={"PageSize": 2})
+        pages = [[entry[key] for entry in page[member]] for page in pages]
+        assert [len(page) for page in pages] == [2, 2, 1], (operation, pages)
+        assert sum(pages, []) == prefixes, (operation, pages)
+
+
+def paginate_what_is_refused(ecr, repository):
+    """Nothing is scanned or replicated, so these have one page with nothing on it, or none."""
+    pages = ecr.get_paginator("list_replication_backfills").paginate(PaginationConfig={"PageSize": 2})
+    assert [page["backfills"] for page in pages] == [[]]
+    for operation, arguments, error in [
+        (
+            "describe_image_scan_findings",
+            {"repositoryName": repository, "imageId": {"imageTag": "v0"}},
+            "ScanNotFoundException",
+        ),
+        (
+            "describe_replication_backfill_results",
+            {"replicationBackfillId": UNKNOWN},
+            "ReplicationBackfillNotFoundException",
+        ),
+    ]:
+        try:
+            list(ecr.get_paginator(operation).paginate(**arguments))
+        except ClientError as raised:
+            assert raised.response["Error"]["Code"] == error, raised
+        else:
+            raise AssertionError(operation)
+
+
+def wait_for_a_scan(ecr, repository):
+    """No scan ever completes, and the waiter is told at once rather than left to wait."""
+    try:
+        ecr.get_waiter("image_scan_complete").wait(
+            repositoryName=repository, imageId={"imageTag": "v0"}
+        )
+    except WaiterError as raised:
+        assert "ScanNotFoundException" in str(raised), raised
+        assert raised.last_response["Error"]["Code"] == "ScanNotFoundException"
+    else:
+        raise AssertionError("a scan completed that nobody made")
 
 
 def main(endpoint):
@@ -127,10 +182,12 @@ def main(endpoint):
         ecr.describe_repositories(registryId="123456789012")
     except ClientError as raised:
         assert raised.response["Error"]["Code"] == "RepositoryNotFoundException"
-    # What the command line doesn't know yet; nothing is replicated, and that is what it says.
-    unknown = "01a209ad-7875-7713-95d0-d53b08b76f21"
+    paginate_settings(ecr)
+    paginate_what_is_refused(ecr, repository)
+    wait_for_a_scan(ecr, repository)
+    # Nothing is replicated, and that is what it says.
+    unknown = UNKNOWN
     destination = {"region": "eu-west-1", "registryId": "000000000000"}
-    assert ecr.list_replication_backfills()["backfills"] == []
     for call, error in [
         (lambda: ecr.start_replication_backfill(destination=destination), "ValidationException"),
         (

@@ -172,6 +172,8 @@ fn templates_make_repositories_as_they_are_pushed_to() {
     ];
     let made = account.ask(create);
     assert_eq!(made["repositoryCreationTemplate"]["prefix"], "team");
+    let encryption = &made["repositoryCreationTemplate"]["encryptionConfiguration"];
+    assert_eq!(encryption["encryptionType"], "AES256");
     assert_eq!(account.refusal(create), "TemplateAlreadyExistsException");
     let root = [
         "create-repository-creation-template",
@@ -196,6 +198,31 @@ fn templates_make_repositories_as_they_are_pushed_to() {
         updated["repositoryCreationTemplate"]["appliedFor"],
         json!(["CREATE_ON_PUSH"])
     );
+    // What a template with exclusions says of tags can be said anew, without its filters.
+    let filters = r#"[{"filterType": "WILDCARD", "filter": "latest*"}]"#;
+    let mutability = [
+        "update-repository-creation-template",
+        "--prefix",
+        "ROOT",
+        "--image-tag-mutability",
+    ];
+    let excluded = account.ask(mutability.into_iter().chain([
+        "IMMUTABLE_WITH_EXCLUSION",
+        "--image-tag-mutability-exclusion-filters",
+        filters,
+    ]));
+    let kept = account.ask(update.into_iter().chain(["all the rest"]));
+    for answer in [excluded, kept] {
+        let template = &answer["repositoryCreationTemplate"];
+        assert_eq!(
+            template["imageTagMutabilityExclusionFilters"][0]["filter"],
+            "latest*"
+        );
+    }
+    let mutable = account.ask(mutability.into_iter().chain(["MUTABLE"]));
+    let template = &mutable["repositoryCreationTemplate"];
+    assert_eq!(template["imageTagMutability"], "MUTABLE");
+    assert_eq!(template["imageTagMutabilityExclusionFilters"], json!(null));
     let all = account.ask(["describe-repository-creation-templates"]);
     assert_eq!(
         all["repositoryCreationTemplates"].as_array().map(Vec::len),

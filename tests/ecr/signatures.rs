@@ -64,6 +64,24 @@ fn a_key_may_what_its_owner_may_and_ends_with_it() {
     );
     let denied = as_reader(&["delete-repository", "--repository-name", "team/app"]).fails();
     assert!(denied.contains("AccessDeniedException"), "{denied}");
+    for (action, resource) in [
+        ("ecr:ListImages", "other/app"),
+        ("ecr:DeleteRepository", "team/app"),
+    ] {
+        let of_reader = [
+            "audit",
+            "--principal",
+            "robot/reader",
+            "--outcome",
+            "denied",
+        ];
+        let words = of_reader.into_iter().chain(["--action", action]);
+        crate::support::wait::until("the record", std::time::Duration::from_secs(10), || {
+            let told = registry.administer(words.clone()).succeeds();
+            told.contains(&format!("\t{action}\t{resource}\t"))
+                .then_some(())
+        });
+    }
     // A list shows what the caller may see.
     let listed = as_reader(&["describe-repositories"]).succeeds();
     assert!(
@@ -160,6 +178,6 @@ fn requests_that_are_none_get_the_protocols_errors() {
     let other = json!({"repositoryName": "team/app", "registryId": "123456789012"}).to_string();
     assert_eq!(
         send("CreateRepository", other.as_bytes()),
-        refused("RepositoryNotFoundException")
+        refused("InvalidParameterException")
     );
 }

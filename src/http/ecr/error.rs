@@ -10,6 +10,11 @@ use wharf_storage::metadata;
 
 use crate::registry;
 
+/// The error where there is no such repository.
+pub(super) const REPOSITORY_NOT_FOUND: &str = "RepositoryNotFoundException";
+/// The error of a caller that may not.
+pub(super) const ACCESS_DENIED: &str = "AccessDeniedException";
+
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// A failure on its way to the client.
@@ -43,6 +48,16 @@ impl Error {
     /// An input that makes no sense for a reason that the model's table can't see.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterException", message)
+    }
+
+    /// Whether the caller was not allowed to.
+    pub(super) fn is_denied(&self) -> bool {
+        self.kind == ACCESS_DENIED
+    }
+
+    /// Whether it is the caller's, and none of the server's.
+    pub(super) fn is_of_caller(&self) -> bool {
+        self.status.is_client_error()
     }
 
     fn server(status: StatusCode, message: &str) -> Self {
@@ -83,7 +98,7 @@ impl From<registry::Error> for Error {
         let message = error.to_string();
         match &error {
             Domain::RepositoryUnknown(name) => Self::new(
-                "RepositoryNotFoundException",
+                REPOSITORY_NOT_FOUND,
                 format!("The repository with name '{name}' does not exist in the registry"),
             ),
             Domain::BlobUnknown(_) => Self::new("LayersNotFoundException", message),

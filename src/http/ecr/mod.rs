@@ -40,13 +40,14 @@ use wharf_auth::sigv4::{Authorization, SignedRequest};
 use wharf_storage::metadata::{Change, Creation};
 use wharf_storage::oci::RepositoryName;
 
-use self::error::Error;
+use self::error::{ACCESS_DENIED, Error, REPOSITORY_NOT_FOUND};
 use self::input::Input;
-use self::model::MODEL;
+use self::model::{MODEL, Operation};
 use super::State as Shared;
 use super::access::request_id;
 use super::caller;
 use crate::audit::Outcome;
+use crate::metrics::OperationOutcome;
 use crate::registry::{Pusher, Requester};
 
 /// A layer part of 20 MiB is 28 MB of base64.
@@ -59,6 +60,7 @@ const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921.";
 #[derive(Debug)]
 struct Call {
     state: Shared,
+    operation: &'static str,
     caller: Caller,
     region: String,
     request_id: String,
@@ -89,26 +91,50 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
         )
     })?;
     let (caller, region) = identify(&state, &parts, &body)?;
-    let operation = MODEL.operations.get(name).ok_or_else(unknown)?;
+    let (name, operation) = MODEL.operations.get_key_value(name).ok_or_else(unknown)?;
+    let call = Call {
+        operation: name,
+        caller,
+        region,
+        request_id: request_id(&parts).to_owned(),
+        base: caller::base(&state, &parts),
+        state,
+    };
+    let outcome = carry_out(&call, operation, &parts, &body).await;
+    call.state.metrics.ecr_operation(
+        name,
+        match &outcome {
+            Ok(_) => OperationOutcome::Answered,
+            Err(error) if error.is_of_caller() => OperationOutcome::Refused,
+            Err(_) => OperationOutcome::Failed,
+        },
+    );
+    outcome
+}
+
+/// Does what a known operation says, where its input makes sense and its caller may.
+async fn carry_out(
+    call: &Call,
+    operation: &Operation,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Value, Error> {
+    let name = call.operation;
     let action: Action = format!("ecr:{name}").parse().map_err(|_| unknown())?;
-    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     let value: Value = serde_json::from_slice(text)
         .map_err(|error| Error::new("SerializationException", error.to_string()))?;
     if let Some(fault) = MODEL.fault(operation, &value) {
         return Err(Error::new(operation.invalid(), fault));
     }
-    let base = caller::base(&state, &parts);
-    let call = Call {
-        state,
-        caller,
-        region,
-        request_id: request_id(&parts).to_owned(),
-        base,
-    };
     let input = Input::new(value);
-    let named = call.authorize(action, &input)?;
-    let outcome = operations::run(name, &call, &input).await;
-    call.note(&parts, action, &named, outcome.is_ok());
+    call.check_registry(operation, &input)?;
+    let named = call.named(&input)?;
+    let outcome = match call.authorize(action, &named) {
+        Ok(()) => operations::run(name, call, &input).await,
+        Err(error) => Err(error),
+    };
+    call.note(parts, action, &named, outcome.as_ref().err());
     outcome
 }
 
@@ -207,51 +233,76 @@ impl Call {
         };
         let who = &self.caller.principal;
         Err(Error::new(
-            "AccessDeniedException",
+            ACCESS_DENIED,
             format!("User: {who} is not authorized to perform: {action} on resource: {resource}"),
         ))
     }
 
-    /// Asks for what the operation needs in each repository that the input names; gives their names.
-    fn authorize(&self, action: Action, input: &Input) -> Result<Vec<RepositoryName>, Error> {
-        if let Some(registry) = input.text("registryId")
-            && registry != self.account()
-        {
-            let message = format!("The registry with id '{registry}' does not exist");
-            return Err(Error::new("RepositoryNotFoundException", message));
-        }
-        let named = match (input.text("repositoryName"), input.text("resourceArn")) {
-            (Some(_), _) => vec![input.repository()?],
-            (None, Some(arn)) => vec![self.of_arn(arn)?],
-            (None, None) => input.repositories()?,
+    /// Whether the input is about this registry, and no other.
+    fn check_registry(&self, operation: &Operation, input: &Input) -> Result<(), Error> {
+        let ids = input.texts("registryIds").into_iter();
+        let foreign = ids
+            .chain(input.text("registryId"))
+            .find(|id| *id != self.account());
+        let Some(id) = foreign else {
+            return Ok(());
         };
-        match named.as_slice() {
-            // A list of all shows what the caller may see of it.
-            [] if action == Action::DescribeRepositories => {}
-            [] => self.require(action, None)?,
-            named => {
-                for name in named {
-                    self.require(action, Some(name))?;
-                }
-            }
-        }
-        Ok(named)
+        let kind = match operation.has_error(REPOSITORY_NOT_FOUND) {
+            true => REPOSITORY_NOT_FOUND,
+            false => operation.invalid(),
+        };
+        Err(Error::new(
+            kind,
+            format!("The registry with id '{id}' does not exist"),
+        ))
     }
 
-    fn note(&self, parts: &Parts, action: Action, named: &[RepositoryName], is_ok: bool) {
+    /// The repositories that the input names.
+    fn named(&self, input: &Input) -> Result<Vec<RepositoryName>, Error> {
+        match (input.text("repositoryName"), input.text("resourceArn")) {
+            (Some(_), _) => Ok(vec![input.repository()?]),
+            (None, Some(arn)) => Ok(vec![self.of_arn(arn)?]),
+            (None, None) => input.repositories(),
+        }
+    }
+
+    /// Asks for what the operation needs in each repository that it is about.
+    fn authorize(&self, action: Action, named: &[RepositoryName]) -> Result<(), Error> {
+        match named {
+            // A list of all shows what the caller may see of it.
+            [] if action == Action::DescribeRepositories => Ok(()),
+            [] => self.require(action, None),
+            named => named
+                .iter()
+                .try_for_each(|name| self.require(action, Some(name))),
+        }
+    }
+
+    /// Writes into the audit log how a call ended: all that was denied, and what changes something,
+    /// but for the parts of layers, whose end tells enough; and reads where that was chosen.
+    fn note(&self, parts: &Parts, action: Action, named: &[RepositoryName], error: Option<&Error>) {
+        let outcome = match error {
+            None => Outcome::Allowed,
+            Some(error) if error.is_denied() => Outcome::Denied,
+            Some(_) => Outcome::Failed,
+        };
         let audit = &self.state.audit;
         let name = action.as_str().trim_start_matches("ecr:");
         let reads = ["Get", "List", "Describe", "Batch", "Validate"];
         let is_read = name != "BatchDeleteImage" && reads.iter().any(|verb| name.starts_with(verb));
-        if is_read && !audit.keeps_reads() || action == Action::UploadLayerPart {
+        let is_small = is_read && !audit.keeps_reads() || action == Action::UploadLayerPart;
+        if is_small && outcome != Outcome::Denied {
             return;
         }
-        let resource = named.first().map_or("registry", RepositoryName::as_str);
+        let denied = |name: &&RepositoryName| !self.may(action, Some(*name));
+        let refused = named
+            .iter()
+            .find(denied)
+            .filter(|_| outcome == Outcome::Denied);
+        let resource = refused.or(named.first());
+        let resource = resource.map_or("registry", RepositoryName::as_str);
         let note = audit.note(&self.caller, request_id(parts), action.as_str(), resource);
-        audit.record(note.ended(match is_ok {
-            true => Outcome::Allowed,
-            false => Outcome::Failed,
-        }));
+        audit.record(note.ended(outcome));
     }
 
     fn arn(&self, name: &RepositoryName) -> String {
@@ -259,11 +310,13 @@ impl Call {
         format!("arn:aws:ecr:{region}:{account}:repository/{name}")
     }
 
+    /// The repository that an ARN of ours names.
     fn of_arn(&self, arn: &str) -> Result<RepositoryName, Error> {
-        let resource = arn.splitn(6, ':').nth(5);
-        let name = resource.and_then(|resource| resource.strip_prefix("repository/"));
-        let name = name.and_then(|name| name.parse().ok());
-        name.ok_or_else(|| input::malformed("resourceArn", "Invalid ARN"))
+        let name = arn.rsplit_once(":repository/").map(|(_, name)| name);
+        let name: Option<RepositoryName> = name.and_then(|name| name.parse().ok());
+        // One of another partition, service, region or account names nothing of ours.
+        name.filter(|name| self.arn(name) == arn)
+            .ok_or_else(|| input::malformed("resourceArn", "Invalid ARN"))
     }
 
     /// The host that images are named by, and `docker login` goes to.
@@ -297,9 +350,19 @@ impl Call {
     fn pusher(&self) -> Pusher {
         Pusher {
             by: self.requester(),
-            // ECR's own calls make no repository by the way.
             creation: Creation::Forbidden,
         }
+    }
+
+    /// The caller as one who pushes, and makes the repository by it where a creation template is for
+    /// its name. Without one, the calls here want it to be there, as on AWS.
+    async fn creating_pusher(&self, name: &RepositoryName) -> Result<Pusher, Error> {
+        let mut pusher = self.pusher();
+        if self.state.registry.is_made_by_template(name).await? {
+            self.require(Action::CreateRepository, Some(name))?;
+            pusher.creation = Creation::Allowed;
+        }
+        Ok(pusher)
     }
 
     fn metadata(&self) -> &wharf_storage::metadata::Metadata {

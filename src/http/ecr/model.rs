@@ -182,7 +182,6 @@ impl Operation {
     }
 
     /// Whether the operation has this error.
-    #[cfg(test)]
     pub(super) fn has_error(&self, name: &str) -> bool {
         self.errors.iter().any(|error| error == name)
     }

@@ -21,6 +21,8 @@ mod collection;
 mod events;
 #[path = "contract_images.rs"]
 mod images;
+#[path = "contract_lifecycle.rs"]
+mod lifecycle;
 #[path = "contract_lists.rs"]
 pub(crate) mod lists;
 
@@ -45,6 +47,7 @@ pub(crate) async fn holds(metadata: &Metadata) {
     pushes_at_once_all_arrive(metadata).await;
     access::holds(metadata).await;
     images::holds(metadata).await;
+    lifecycle::holds(metadata).await;
     events::holds(metadata).await;
     collection::holds(metadata).await;
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{NOW, Timestamp, by, image, push, repository, tag};
 use crate::metadata::{
-    Deleted, Error, ManifestPush, Metadata, Pull, Pulled, Replace, RepositorySettings,
-    StorageClass, TagMutability,
+    Chosen, Deleted, Error, ImageFilter, ImageName, ManifestPush, Metadata, Pull, Pulled, Replace,
+    RepositorySettings, StorageClass, TagMutability,
 };
 use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
 
@@ -17,6 +17,7 @@ pub(super) async fn holds(metadata: &Metadata) {
     an_archived_image_is_not_pulled_until_it_is_pushed_again(metadata).await;
     what_is_leased_locked_or_moved_is_not_expired(metadata).await;
     pulls_are_recorded_forwards(metadata).await;
+    names_are_listed_tag_by_tag(metadata).await;
     documents_are_kept_by_kind_and_key(metadata).await;
 }
 
@@ -160,13 +161,14 @@ async fn what_is_leased_locked_or_moved_is_not_expired(metadata: &Metadata) {
         .await
         .expect("pushed");
     let expire = |tags: &'static [&'static str], now| {
-        let tags: Vec<_> = tags.iter().map(|text| tag(text)).collect();
-        let (name, own) = (name.clone(), own.clone());
+        let chosen = Chosen {
+            digest: own.clone(),
+            tags: tags.iter().map(|text| tag(text)).collect(),
+        };
+        let name = name.clone();
         async move {
-            metadata
-                .expire_image(&name, &own, &tags, by("lifecycle", now))
-                .await
-                .expect("asked")
+            let gone = metadata.expire_images(&name, vec![chosen], by("lifecycle", now));
+            gone.await.expect("asked") == 1
         }
     };
     assert!(!expire(&["v0"], NOW).await, "its tags have changed");
@@ -241,6 +243,49 @@ async fn pulls_are_recorded_forwards(metadata: &Metadata) {
             .expect("it is there");
         assert_eq!(image.pulled_at, Some(later(want)));
     }
+}
+
+async fn names_are_listed_tag_by_tag(metadata: &Metadata) {
+    let name = repository("settings/names");
+    let tagged = push_image(metadata, &name, "one", &["v2", "v1"], NOW)
+        .await
+        .expect("pushed");
+    let untagged = push_image(metadata, &name, "two", &[], NOW)
+        .await
+        .expect("pushed");
+    let archive =
+        metadata.set_storage_class(&name, &untagged, StorageClass::Archive, by("actor", NOW));
+    assert!(archive.await.expect("archived"));
+    let one = |digest: &Digest, name: Option<&str>| ImageName {
+        digest: digest.clone(),
+        tag: name.map(tag),
+    };
+    let mut all = vec![
+        one(&tagged, Some("v1")),
+        one(&tagged, Some("v2")),
+        one(&untagged, None),
+    ];
+    all.sort_by(|a, b| (&a.digest, &a.tag).cmp(&(&b.digest, &b.tag)));
+    let list = |after: Option<ImageName>, filter, limit| {
+        let name = &name;
+        async move {
+            let names = metadata.image_names(name, after.as_ref(), filter, limit);
+            names.await.expect("listed")
+        }
+    };
+    let any = ImageFilter::default();
+    assert_eq!(list(None, any, 10).await, all);
+    for (place, after) in all.iter().enumerate() {
+        assert_eq!(list(Some(after.clone()), any, 10).await, all[place + 1..]);
+    }
+    assert_eq!(list(None, any, 2).await, all[..2]);
+    let with = |class, tagged| ImageFilter { class, tagged };
+    let only = [one(&untagged, None)];
+    assert_eq!(list(None, with(None, Some(false)), 10).await, only);
+    let archived = Some(StorageClass::Archive);
+    assert_eq!(list(None, with(archived, None), 10).await, only);
+    assert_eq!(list(None, with(archived, Some(true)), 10).await, []);
+    assert_eq!(list(None, with(None, Some(true)), 10).await.len(), 2);
 }
 
 async fn documents_are_kept_by_kind_and_key(metadata: &Metadata) {

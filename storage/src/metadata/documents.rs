@@ -5,6 +5,10 @@ use super::error::Error;
 use super::transaction::Row;
 use crate::clock::Timestamp;
 
+/// What previews of lifecycle policies are kept as, by the names of their repositories. They go with
+/// these.
+pub const LIFECYCLE_PREVIEW: &str = "lifecycle-preview";
+
 /// A document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {

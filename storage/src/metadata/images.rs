@@ -1,25 +1,14 @@
 //! Images as lists of them tell: their tags, their times, their storage class.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
 use super::error::Error;
-use super::events::{Change, EventDetail, EventKind};
-use super::repositories;
+use super::events::{Change, EventDetail};
+use super::storage_class::StorageClass;
 use super::transaction::{Row, Transaction};
-use super::{Metadata, manifests};
+use super::{Metadata, repositories};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
-
-/// Where an image's bytes are meant to lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StorageClass {
-    /// It can be pulled.
-    Standard,
-    /// It is kept, and can be pulled after it was restored.
-    Archive,
-}
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +37,22 @@ pub struct Image {
     pub bytes: Bytes,
 }
 
-/// An image as lifecycle policies see it.
+/// An image as a list of names tells of it: once for each of its tags, once if it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageFacts {
-    /// The image, without its bytes.
-    pub image: Image,
-    /// The manifests that it names, where it is an index.
-    pub children: Vec<Digest>,
-    /// Whether somebody runs it.
-    pub is_leased: bool,
-    /// Whether one of its tags is locked.
-    pub is_locked: bool,
+pub struct ImageName {
+    /// Its manifest's digest.
+    pub digest: Digest,
+    /// One of its tags.
+    pub tag: Option<Tag>,
+}
+
+/// Which images a list has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageFilter {
+    /// Only those of this storage class.
+    pub class: Option<StorageClass>,
+    /// Only those that have a tag, or none.
+    pub tagged: Option<bool>,
 }
 
 /// What is pulled.
@@ -108,6 +102,61 @@ impl Metadata {
             rows.into_iter()
                 .map(|row| image(transaction, row))
                 .collect()
+        })
+        .await
+    }
+
+    /// The names of images of a repository behind `after`, by digest and tag, `limit` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RepositoryUnknown`], or when the database fails.
+    pub async fn image_names(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&ImageName>,
+        filter: ImageFilter,
+        limit: u64,
+    ) -> Result<Vec<ImageName>, Error> {
+        let (repository, after) = (repository.clone(), after.cloned());
+        self.read(move |transaction| {
+            let repository_id = repositories::require(transaction, &repository)?;
+            let digest = after.as_ref().map_or("", |after| after.digest.as_str());
+            let tag = after.as_ref().and_then(|after| after.tag.as_ref());
+            let class = filter.class.map_or("", StorageClass::as_str);
+            let tagged = match filter.tagged {
+                None => "",
+                Some(true) => "TAGGED",
+                Some(false) => "UNTAGGED",
+            };
+            let rows = transaction.query(
+                "SELECT manifests.digest, tags.name FROM manifests
+                 LEFT JOIN tags ON tags.manifest_id = manifests.id
+                 WHERE manifests.repository_id = $1 AND manifests.deleted_at IS NULL
+                   AND manifests.digest >= $2
+                   AND (manifests.digest > $2 OR tags.name > $3)
+                   AND ($4 = '' OR manifests.storage_class = $4)
+                   AND ($5 = '' OR $5 = 'TAGGED' AND tags.name IS NOT NULL
+                        OR $5 = 'UNTAGGED' AND tags.name IS NULL)
+                 ORDER BY manifests.digest, tags.name LIMIT $6",
+                &[
+                    repository_id.into(),
+                    digest.into(),
+                    tag.map_or("", Tag::as_str).into(),
+                    class.into(),
+                    tagged.into(),
+                    limit.into(),
+                ],
+            )?;
+            let name = |mut row: Row| {
+                let digest = row.parsed("a manifest's digest")?;
+                let tag = row.optional_text("a tag")?;
+                let tag = tag
+                    .map(|text| text.parse().map_err(|_| Error::corrupt("a tag", text)))
+                    .transpose()?;
+                Ok(ImageName { digest, tag })
+            };
+            rows.into_iter().map(name).collect()
         })
         .await
     }
@@ -186,132 +235,6 @@ impl Metadata {
             rows.into_iter()
                 .map(|mut row| row.parsed("a manifest's digest"))
                 .collect()
-        })
-        .await
-    }
-
-    /// Every image of a repository as lifecycle policies see it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::RepositoryUnknown`], or when the database fails.
-    pub async fn image_facts(
-        &self,
-        repository: &RepositoryName,
-        now: Timestamp,
-    ) -> Result<Vec<ImageFacts>, Error> {
-        let repository = repository.clone();
-        self.read(move |transaction| {
-            let repository_id = repositories::require(transaction, &repository)?;
-            facts(transaction, repository_id, now)
-        })
-        .await
-    }
-
-    /// Puts an image into another storage class, and tells whether it is there.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::RepositoryUnknown`], or when the database fails.
-    pub async fn set_storage_class(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        class: StorageClass,
-        change: Change,
-    ) -> Result<bool, Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        self.commit(change.clone(), move |transaction, journal| {
-            let repository_id = repositories::require(transaction, &repository)?;
-            let row = transaction.query_one(
-                "SELECT storage_class, media_type, artifact_type FROM manifests
-                 WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL",
-                &[repository_id.into(), digest.as_str().into()],
-            )?;
-            let Some(mut row) = row else {
-                return Ok(false);
-            };
-            let (word, kind) = match class {
-                StorageClass::Standard => ("STANDARD", EventKind::ImageRestored),
-                StorageClass::Archive => ("ARCHIVE", EventKind::ImageArchived),
-            };
-            if row.text("storage_class")? == word {
-                return Ok(true);
-            }
-            let detail = EventDetail {
-                digest: Some(digest.clone()),
-                media_type: Some(row.parsed("a manifest's type")?),
-                artifact_type: row.optional_text("an artifact's type")?,
-                ..EventDetail::default()
-            };
-            let sql = match class {
-                StorageClass::Standard => {
-                    "UPDATE manifests SET activated_at = $3, storage_class = 'STANDARD'
-                     WHERE repository_id = $1 AND digest = $2"
-                }
-                StorageClass::Archive => {
-                    "UPDATE manifests SET archived_at = $3, storage_class = 'ARCHIVE'
-                     WHERE repository_id = $1 AND digest = $2"
-                }
-            };
-            let values = [
-                repository_id.into(),
-                digest.as_str().into(),
-                change.now.into(),
-            ];
-            transaction.execute(sql, &values)?;
-            journal.note(kind, Some(&repository), detail);
-            Ok(true)
-        })
-        .await
-    }
-
-    /// Deletes an image that a policy chose, where it still has the tags that it was chosen with,
-    /// and nobody has taken a lease on it or locked a tag; tells whether it did.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::RepositoryUnknown`], or when the database fails.
-    pub async fn expire_image(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        tags: &[Tag],
-        change: Change,
-    ) -> Result<bool, Error> {
-        let (repository, digest) = (repository.clone(), digest.clone());
-        let expected = tags.to_vec();
-        self.commit(change.clone(), move |transaction, journal| {
-            let repository_id = repositories::require(transaction, &repository)?;
-            let row = transaction.query_one(
-                "SELECT id FROM manifests
-                 WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL
-                   AND NOT EXISTS (SELECT 1 FROM leases
-                                   WHERE leases.digest = $2 AND expires_at > $3)
-                   AND NOT EXISTS (SELECT 1 FROM tags
-                                   WHERE tags.manifest_id = manifests.id
-                                     AND locked_at IS NOT NULL)",
-                &[
-                    repository_id.into(),
-                    digest.as_str().into(),
-                    change.now.into(),
-                ],
-            )?;
-            let Some(mut row) = row else {
-                return Ok(false);
-            };
-            let id = row.integer("a manifest's id")?;
-            let rows = transaction.query(
-                "SELECT name FROM tags WHERE manifest_id = $1 ORDER BY name",
-                &[id.into()],
-            )?;
-            let present = rows.into_iter().map(|mut row| row.parsed("a tag"));
-            let present: Vec<Tag> = present.collect::<Result<_, _>>()?;
-            if present != expected {
-                return Ok(false);
-            }
-            manifests::remove(transaction, journal, &repository, id, &change)?;
-            Ok(true)
         })
         .await
     }
@@ -457,7 +380,8 @@ fn image(transaction: &mut dyn Transaction, mut row: Row) -> Result<Image, Error
     Ok(image)
 }
 
-fn head(row: &mut Row, tags: Vec<Tag>) -> Result<Image, Error> {
+/// An image without its bytes, from a row of its columns.
+pub(super) fn head(row: &mut Row, tags: Vec<Tag>) -> Result<Image, Error> {
     let digest = row.parsed("a manifest's digest")?;
     let media_type = row.parsed("a manifest's type")?;
     let artifact_type = row.optional_text("an artifact's type")?;
@@ -484,60 +408,4 @@ fn head(row: &mut Row, tags: Vec<Tag>) -> Result<Image, Error> {
         activated_at: row.optional_time("activated_at")?,
         bytes: Bytes::new(),
     })
-}
-
-fn facts(
-    transaction: &mut dyn Transaction,
-    repository_id: i64,
-    now: Timestamp,
-) -> Result<Vec<ImageFacts>, Error> {
-    let rows = transaction.query(
-        "SELECT manifest_id, name, CASE WHEN locked_at IS NULL THEN 0 ELSE 1 END
-         FROM tags WHERE repository_id = $1 ORDER BY name",
-        &[repository_id.into()],
-    )?;
-    let mut tags: HashMap<i64, (Vec<Tag>, bool)> = HashMap::new();
-    for mut row in rows {
-        let entry = tags.entry(row.integer("a manifest's id")?).or_default();
-        entry.0.push(row.parsed("a tag")?);
-        entry.1 |= row.integer("whether it is locked")? != 0;
-    }
-    let rows = transaction.query(
-        "SELECT manifest_references.manifest_id, manifest_references.digest
-         FROM manifest_references
-         JOIN manifests ON manifests.id = manifest_references.manifest_id
-         WHERE manifests.repository_id = $1 AND manifests.deleted_at IS NULL
-           AND manifest_references.kind IN ('manifest', 'either')",
-        &[repository_id.into()],
-    )?;
-    let mut children: HashMap<i64, Vec<Digest>> = HashMap::new();
-    for mut row in rows {
-        let parent = row.integer("a manifest's id")?;
-        children
-            .entry(parent)
-            .or_default()
-            .push(row.parsed("a manifest's digest")?);
-    }
-    let rows = transaction.query(
-        "SELECT id, digest, media_type, artifact_type, subject, pushed_at, last_pulled_at,
-                storage_class, archived_at, activated_at,
-                CASE WHEN EXISTS (SELECT 1 FROM leases
-                                  WHERE leases.digest = manifests.digest AND expires_at > $2)
-                     THEN 1 ELSE 0 END
-         FROM manifests WHERE repository_id = $1 AND deleted_at IS NULL",
-        &[repository_id.into(), now.into()],
-    )?;
-    rows.into_iter()
-        .map(|mut row| {
-            let id = row.integer("a manifest's id")?;
-            let (tags, is_locked) = tags.remove(&id).unwrap_or_default();
-            let image = head(&mut row, tags)?;
-            Ok(ImageFacts {
-                image,
-                children: children.remove(&id).unwrap_or_default(),
-                is_leased: row.integer("whether it is leased")? != 0,
-                is_locked,
-            })
-        })
-        .collect()
 }

@@ -9,7 +9,7 @@ use super::events::{Change, EventDetail, EventKind, Journal};
 use super::repositories::{self, Creation};
 use super::settings::{self, RepositorySettings};
 use super::transaction::{Row, Transaction, Value};
-use super::{Metadata, tags};
+use super::{Metadata, storage_class, tags};
 use crate::oci::{ContentKind, Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 /// Whether a manifest may name content that its repository doesn't have.
@@ -47,6 +47,8 @@ pub struct Pushed {
     pub moved_tags: Vec<Tag>,
     /// Whether the repository didn't have the manifest before.
     pub is_new: bool,
+    /// Whether it was archived, and came back by this push.
+    pub is_restored: bool,
 }
 
 /// What is told of a manifest without its bytes.
@@ -258,7 +260,18 @@ pub(super) fn push_manifest(
             return Err(Error::ContentMissing(missing));
         }
     }
-    let (manifest_id, is_new) = insert(transaction, repository_id, push)?;
+    let (manifest_id, found) = insert(transaction, repository_id, push)?;
+    let (is_new, is_restored) = (found == Found::Nothing, found == Found::Archived);
+    if is_restored {
+        storage_class::restore_pushed(
+            transaction,
+            journal,
+            &push.repository,
+            repository_id,
+            &push.digest,
+            &push.change,
+        )?;
+    }
     let settings = match push.tags.is_empty() {
         true => RepositorySettings::default(),
         false => settings::of(transaction, repository_id)?,
@@ -284,6 +297,7 @@ pub(super) fn push_manifest(
     Ok(Pushed {
         moved_tags: moves.into_iter().map(|(tag, _)| tag).collect(),
         is_new,
+        is_restored,
     })
 }
 
@@ -315,11 +329,19 @@ fn note(journal: &mut Journal, push: &ManifestPush, is_new: bool, moves: &[(Tag,
     }
 }
 
+/// What a push finds of its manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Pullable,
+    Archived,
+}
+
 fn insert(
     transaction: &mut dyn Transaction,
     repository_id: i64,
     push: &ManifestPush,
-) -> Result<(i64, bool), Error> {
+) -> Result<(i64, Found), Error> {
     let manifest = &push.manifest;
     let annotations = match manifest.annotations() {
         annotations if annotations.is_empty() => None,
@@ -327,23 +349,34 @@ fn insert(
             Some(serde_json::to_string(annotations).expect("a map of texts has a JSON form"))
         }
     };
-    let was_there = transaction.query_one(
-        "SELECT id FROM manifests
+    let row = transaction.query_one(
+        "SELECT storage_class FROM manifests
          WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL",
         &[repository_id.into(), push.digest.as_str().into()],
     )?;
-    // What is pushed again keeps the time of its first push, unless it had been deleted.
+    let found = match row.map(|mut row| row.text("storage_class")).transpose()? {
+        None => Found::Nothing,
+        Some(class) if class == "ARCHIVE" => Found::Archived,
+        Some(_) => Found::Pullable,
+    };
+    // What is pushed again keeps its times, unless it had been deleted: then it begins anew.
     let row = transaction.query_one(
         "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject,
-                                annotations, size_bytes, pushed_at, bytes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                annotations, size_bytes, pushed_at, last_pushed_at, bytes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
          ON CONFLICT (repository_id, digest) DO UPDATE SET
              media_type = excluded.media_type,
+             last_pushed_at = excluded.last_pushed_at,
              pushed_at = CASE WHEN manifests.deleted_at IS NULL THEN manifests.pushed_at
                               ELSE excluded.pushed_at END,
-             activated_at = CASE WHEN manifests.storage_class = 'ARCHIVE'
-                                 THEN excluded.pushed_at ELSE manifests.activated_at END,
-             storage_class = 'STANDARD',
+             last_pulled_at = CASE WHEN manifests.deleted_at IS NULL
+                                   THEN manifests.last_pulled_at ELSE NULL END,
+             archived_at = CASE WHEN manifests.deleted_at IS NULL
+                                THEN manifests.archived_at ELSE NULL END,
+             activated_at = CASE WHEN manifests.deleted_at IS NULL
+                                 THEN manifests.activated_at ELSE NULL END,
+             storage_class = CASE WHEN manifests.deleted_at IS NULL
+                                  THEN manifests.storage_class ELSE 'STANDARD' END,
              deleted_at = NULL
          RETURNING id",
         &[
@@ -371,7 +404,7 @@ fn insert(
             ],
         )?;
     }
-    Ok((manifest_id, was_there.is_none()))
+    Ok((manifest_id, found))
 }
 
 /// What of the manifest's content the repository doesn't have, each digest once.

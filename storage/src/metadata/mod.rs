@@ -23,6 +23,9 @@
 //! | `jobs` | work that one server does at a time |
 //! | `settings` | what a repository is besides its images |
 //! | `images` | lists of images, their times, leases |
+//! | `groups` | an index, its images and what refers to them, as one |
+//! | `storage_class` | archiving images and restoring them |
+//! | `lifecycle` | what policies decide about, and doing what they decided |
 //! | `documents` | settings of the registry |
 //! | `events` | what happened, as a log that is written with what it tells |
 //! | `endpoints` | who is told of events, and how far that has come |
@@ -45,8 +48,10 @@ mod documents;
 mod endpoints;
 mod error;
 mod events;
+mod groups;
 mod images;
 mod jobs;
+mod lifecycle;
 mod manifests;
 pub mod postgres;
 pub mod provenance;
@@ -56,6 +61,7 @@ mod repositories;
 mod scrub;
 mod settings;
 pub mod sqlite;
+mod storage_class;
 mod tags;
 mod transaction;
 mod trash;
@@ -73,21 +79,23 @@ pub use audit::{AuditEntry, AuditQuery, AuditRecord};
 pub use blobs::{Blob, FinishedUpload, Stored};
 pub use collection::{Ages, Forgotten, Plan, Purged, Reviewed};
 pub use database::{Database, Job};
-pub use documents::{Document, Replace};
+pub use documents::{Document, LIFECYCLE_PREVIEW, Replace};
 pub use endpoints::{
     DeadLetter, DeliveryRecord, EndpointChange, EndpointProgress, EndpointRecord, NewEndpoint,
     Resent,
 };
 pub use error::Error;
 pub use events::{Cause, Change, Event, EventDetail, EventKind, Events, Stream, StreamError};
-pub use images::{Image, ImageFacts, Pull, Pulled, StorageClass};
+pub use images::{Image, ImageFilter, ImageName, Pull, Pulled};
 pub use jobs::Hold;
+pub use lifecycle::{Chosen, ImageFacts};
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
 pub use scrub::{Check, ToCheck, Verdict};
 pub use settings::{
     Deleted, RepositoryRecord, RepositorySettings, TagMutability, TagMutabilityError,
 };
+pub use storage_class::StorageClass;
 pub use transaction::{Row, Transaction, Value};
 pub use trash::{Restored, RolledBack, TagMove, Trashed};
 pub use uploads::{NewUpload, Upload};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::Metadata;
+use super::documents::LIFECYCLE_PREVIEW;
 use super::error::Error;
 use super::events::{Change, EventDetail, EventKind};
 use super::repositories;
@@ -316,6 +317,10 @@ impl Metadata {
                 (
                     "UPDATE repositories SET deleted_at = $2 WHERE id = $1",
                     &[id.into(), now.into()],
+                ),
+                (
+                    "DELETE FROM documents WHERE kind = $1 AND key = $2",
+                    &[LIFECYCLE_PREVIEW.into(), name.as_str().into()],
                 ),
                 (
                     "DELETE FROM policies WHERE target = $1",

@@ -2,7 +2,7 @@
 
 use super::Metadata;
 use super::error::Error;
-use super::events::{Change, EventDetail, EventKind};
+use super::events::{Change, EventDetail, EventKind, Journal};
 use super::repositories;
 use super::transaction::Transaction;
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -60,28 +60,8 @@ impl Metadata {
             };
             let repository_id = row.integer("a repository's id")?;
             let previous: Digest = row.parsed("a manifest's digest")?;
-            transaction.execute(
-                "DELETE FROM tags WHERE repository_id = $1 AND name = $2",
-                &[repository_id.into(), tag.as_str().into()],
-            )?;
-            transaction.execute(
-                "INSERT INTO tag_history (repository_id, tag, previous, actor, changed_at)
-                 VALUES ($1, $2, $3, $4, $5)",
-                &[
-                    repository_id.into(),
-                    tag.as_str().into(),
-                    previous.as_str().into(),
-                    change.actor.as_str().into(),
-                    change.now.into(),
-                ],
-            )?;
-            let detail = EventDetail {
-                tags: vec![tag.clone()],
-                previous: Some(previous),
-                ..EventDetail::default()
-            };
-            journal.note(EventKind::TagDeleted, Some(&repository), detail);
-            Ok(())
+            let from = (&repository, repository_id);
+            remove(transaction, journal, from, &tag, &previous, &change)
         })
         .await
     }
@@ -159,6 +139,39 @@ pub(super) fn set(
         ],
     )?;
     Ok(Moved::From(previous))
+}
+
+/// Takes a tag away from the manifest that it names, and notes that.
+pub(super) fn remove(
+    transaction: &mut dyn Transaction,
+    journal: &mut Journal,
+    (repository, repository_id): (&RepositoryName, i64),
+    tag: &Tag,
+    previous: &Digest,
+    change: &Change,
+) -> Result<(), Error> {
+    transaction.execute(
+        "DELETE FROM tags WHERE repository_id = $1 AND name = $2",
+        &[repository_id.into(), tag.as_str().into()],
+    )?;
+    transaction.execute(
+        "INSERT INTO tag_history (repository_id, tag, previous, actor, changed_at)
+         VALUES ($1, $2, $3, $4, $5)",
+        &[
+            repository_id.into(),
+            tag.as_str().into(),
+            previous.as_str().into(),
+            change.actor.as_str().into(),
+            change.now.into(),
+        ],
+    )?;
+    let detail = EventDetail {
+        tags: vec![tag.clone()],
+        previous: Some(previous.clone()),
+        ..EventDetail::default()
+    };
+    journal.note(EventKind::TagDeleted, Some(repository), detail);
+    Ok(())
 }
 
 /// Takes away every tag that names a manifest, and gives them.

@@ -243,7 +243,7 @@ impl Metadata {
             let manifest_id = row.integer("a manifest's id")?;
             let media_type: MediaType = row.parsed("a manifest's type")?;
             if row.optional_time("deleted_at")?.is_some() {
-                undelete(transaction, manifest_id)?;
+                undelete(transaction, manifest_id, change.now)?;
                 let place = Place {
                     id: repository_id,
                     name: repository.clone(),
@@ -352,7 +352,7 @@ fn restore_manifest(
     let digest: Digest = row.parsed("a manifest's digest")?;
     let media_type: MediaType = row.parsed("a manifest's type")?;
     let deleted_at = row.time("deleted_at")?;
-    undelete(transaction, manifest_id)?;
+    undelete(transaction, manifest_id, change.now)?;
     restored.manifests += 1;
     restore_content(transaction, journal, place, manifest_id, change, restored)?;
     let detail = |tags: Vec<Tag>| EventDetail {
@@ -427,10 +427,15 @@ fn restore_content(
     Ok(())
 }
 
-fn undelete(transaction: &mut dyn Transaction, manifest_id: i64) -> Result<(), Error> {
+fn undelete(
+    transaction: &mut dyn Transaction,
+    manifest_id: i64,
+    now: Timestamp,
+) -> Result<(), Error> {
+    // As after a push, policies leave it alone for a while.
     transaction.execute(
-        "UPDATE manifests SET deleted_at = NULL WHERE id = $1",
-        &[manifest_id.into()],
+        "UPDATE manifests SET deleted_at = NULL, last_pushed_at = $2 WHERE id = $1",
+        &[manifest_id.into(), now.into()],
     )?;
     Ok(())
 }

@@ -42,6 +42,18 @@ impl Tag {
         let hex = &subject.hex()[..subject.hex().len().min(64)];
         Self(format!("{algorithm}-{hex}").into())
     }
+
+    /// The digest that the tag refers to, where it is `sha256-<hex>` or goes on behind that with a
+    /// dot: the tag of referrers, and what cosign makes of it, such as `sha256-<hex>.sig`.
+    #[must_use]
+    pub fn subject(&self) -> Option<Digest> {
+        let (algorithm, rest) = self.0.split_once('-')?;
+        let hex = rest.split('.').next().unwrap_or_default();
+        match algorithm {
+            "sha256" => format!("{algorithm}:{hex}").parse().ok(),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Tag {
@@ -125,6 +137,26 @@ mod tests {
             let tag = Tag::of_referrers(&Digest::of(algorithm, b"subject"));
             assert_eq!(tag.as_str().parse(), Ok(tag.clone()));
             assert_eq!(tag.as_str().len(), 6 + 1 + 64);
+        }
+    }
+
+    #[test]
+    fn a_tag_of_a_digest_refers_to_it() {
+        let digest = Digest::of(Algorithm::Sha256, b"subject");
+        let own = Tag::of_referrers(&digest);
+        let upper = format!("sha256-{}", digest.hex().to_uppercase());
+        for (text, want) in [
+            (own.as_str(), Some(&digest)),
+            (&format!("{own}.sig"), Some(&digest)),
+            (&format!("{own}.att.more"), Some(&digest)),
+            (&format!("{own}-sig"), None),
+            (&own.as_str()[..70], None),
+            (&upper, None),
+            ("sha256", None),
+            ("v1-beta", None),
+        ] {
+            let tag: Tag = text.parse().expect("a tag");
+            assert_eq!(tag.subject().as_ref(), want, "{text}");
         }
     }
 }

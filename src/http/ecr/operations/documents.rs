@@ -2,7 +2,7 @@
 //! pull-through rules, principals whose pulls don't count.
 
 use serde_json::{Map, Value, json};
-use wharf_storage::metadata::{Document, Replace};
+use wharf_storage::metadata::{Document, Replace, RepositorySettings};
 
 use super::paging::{Page, with_token};
 use super::{epoch, images, repositories, without_nulls};
@@ -85,10 +85,7 @@ fn signing(call: &Call, found: Option<Document>) -> Result<Value, Error> {
 pub(super) async fn signing_status(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
     repositories::require(call, &name).await?;
-    let id = input.image_id();
-    let Ok(image) = images::find(call, &name, &id).await? else {
-        return Err(images::not_found(call, &name, &id));
-    };
+    let image = images::require(call, &name, &input.image_id()).await?;
     Ok(json!({
         "repositoryName": name,
         "imageId": {"imageDigest": image.digest},
@@ -99,7 +96,7 @@ pub(super) async fn signing_status(call: &Call, input: &Input) -> Result<Value, 
 
 pub(super) async fn create_template(call: &Call, input: &Input) -> Result<Value, Error> {
     let prefix = input.required("prefix")?;
-    let template = template(input, Map::new())?;
+    let template = template(input, usual())?;
     let created = put(
         call,
         TEMPLATES,
@@ -119,10 +116,15 @@ pub(super) async fn update_template(call: &Call, input: &Input) -> Result<Value,
     let prefix = input.required("prefix")?;
     let found = call.metadata().document(TEMPLATES, prefix).await?;
     let found = found.ok_or_else(|| no_template(prefix))?;
-    let present = match members(&found) {
+    let mut present = match members(&found) {
         Value::Object(members) => members,
         _ => Map::new(),
     };
+    // The filters belong to the mutability that they came with.
+    let mutability = input.value("imageTagMutability");
+    if !mutability.is_null() && present.get("imageTagMutability") != Some(mutability) {
+        present.remove("imageTagMutabilityExclusionFilters");
+    }
     let template = template(input, present)?;
     let updated = put(
         call,
@@ -153,6 +155,19 @@ pub(super) async fn templates(call: &Call, input: &Input) -> Result<Value, Error
     let found: Vec<Value> = found.iter().map(told_template).collect();
     let answer = json!({"registryId": call.account(), "repositoryCreationTemplates": found});
     Ok(with_token(answer, token))
+}
+
+/// What a template says where nobody has said anything else.
+fn usual() -> Map<String, Value> {
+    let settings = RepositorySettings::default();
+    let encryption = serde_json::from_str(&settings.encryption).unwrap_or_default();
+    Map::from_iter([
+        (
+            "imageTagMutability".to_owned(),
+            settings.tag_mutability.as_str().into(),
+        ),
+        ("encryptionConfiguration".to_owned(), encryption),
+    ])
 }
 
 /// A template with what the input says of it.
@@ -214,8 +229,13 @@ fn no_template(prefix: &str) -> Error {
 
 pub(super) async fn create_rule(call: &Call, input: &Input) -> Result<Value, Error> {
     let prefix = input.required("ecrRepositoryPrefix")?;
+    let url = input.required("upstreamRegistryUrl")?;
+    if !is_registry(url) {
+        let constraint = "must be the host of a registry, with or without https:// and a port";
+        return Err(malformed("upstreamRegistryUrl", constraint));
+    }
     let rule = without_nulls(json!({
-        "upstreamRegistryUrl": input.required("upstreamRegistryUrl")?,
+        "upstreamRegistryUrl": url,
         "upstreamRegistry": input.value("upstreamRegistry"),
         "credentialArn": input.value("credentialArn"),
         "customRoleArn": input.value("customRoleArn"),
@@ -227,6 +247,23 @@ pub(super) async fn create_rule(call: &Call, input: &Input) -> Result<Value, Err
         Error::new("PullThroughCacheRuleAlreadyExistsException", message)
     })?;
     Ok(told_rule(call, &created))
+}
+
+/// Whether a text is a host, with or without a scheme of HTTP and a port, and nothing else.
+fn is_registry(text: &str) -> bool {
+    let without = text.strip_prefix("https://");
+    let host = without
+        .or_else(|| text.strip_prefix("http://"))
+        .unwrap_or(text);
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    let authority: Option<http::uri::Authority> = host.parse().ok();
+    authority.is_some_and(|authority| {
+        let name = authority.host();
+        let port = &host[name.len()..];
+        host.bytes().all(is_known)
+            && name.bytes().any(|byte| byte.is_ascii_alphanumeric())
+            && (port.is_empty() || authority.port_u16().is_some())
+    })
 }
 
 pub(super) async fn update_rule(call: &Call, input: &Input) -> Result<Value, Error> {
@@ -334,7 +371,7 @@ async fn listed(
         }
         return Ok((found, Value::Null));
     }
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let after = page.after.as_deref();
     let found = call
         .metadata()

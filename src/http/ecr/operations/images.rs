@@ -1,8 +1,8 @@
 //! Images: pushed and pulled by their manifests, listed, deleted, archived.
 
 use serde_json::{Value, json};
-use wharf_storage::metadata::{Image, StorageClass};
-use wharf_storage::oci::{Descriptor, Digest, Manifest, MediaType, Reference, RepositoryName};
+use wharf_storage::metadata::{Creation, Image, ImageFilter, ImageName, StorageClass};
+use wharf_storage::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 use super::paging::{Page, with_token};
 use super::{epoch, epoch_if, repositories, without_nulls};
@@ -12,7 +12,10 @@ use crate::registry::{self, ManifestTarget};
 
 pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
     let repository = input.repository()?;
-    repositories::require(call, &repository).await?;
+    let pusher = call.creating_pusher(&repository).await?;
+    if pusher.creation == Creation::Forbidden {
+        repositories::require(call, &repository).await?;
+    }
     let manifest = input.required("imageManifest")?.to_owned();
     let media_type: Option<MediaType> = match input.text("imageManifestMediaType") {
         None | Some("") => None,
@@ -45,7 +48,7 @@ pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
     let pushed = call
         .state
         .registry
-        .push_complete_manifest(&call.pusher(), target, media_type, manifest.clone().into())
+        .push_complete_manifest(&pusher, target, media_type, manifest.clone().into())
         .await;
     let pushed = match pushed {
         Err(registry::Error::ContentMissing(missing)) if Content::of(parsed.bytes()).is_index => {
@@ -113,19 +116,27 @@ pub(super) async fn batch_get(call: &Call, input: &Input) -> Result<Value, Error
 
 pub(super) async fn list(call: &Call, input: &Input) -> Result<Value, Error> {
     let repository = input.repository()?;
-    let page = Page::of(input)?;
-    let filter = Filter::of(input);
-    let found = page_of_images(call, &repository, &page).await?;
-    let (found, token) = page.cut(found, |image| image.digest.to_string());
-    let mut ids = Vec::new();
-    for image in found.iter().filter(|image| filter.takes(image)) {
-        if image.tags.is_empty() {
-            ids.push(json!({"imageDigest": image.digest}));
-        }
-        for tag in &image.tags {
-            ids.push(json!({"imageDigest": image.digest, "imageTag": tag}));
-        }
-    }
+    let page = Page::of(call, input)?;
+    let Some(filter) = filter(input) else {
+        repositories::require(call, &repository).await?;
+        return Ok(json!({"imageIds": []}));
+    };
+    // A token says digest and tag, with a space between them, which neither has.
+    let after = page.after.as_deref().and_then(|key| {
+        let (digest, tag) = key.split_once(' ')?;
+        let (digest, tag) = (digest.parse().ok()?, tag.parse().ok());
+        Some(ImageName { digest, tag })
+    });
+    let found = call
+        .metadata()
+        .image_names(&repository, after.as_ref(), filter, page.limit + 1)
+        .await?;
+    let tag_of = |name: &ImageName| name.tag.as_ref().map_or("", Tag::as_str).to_owned();
+    let (found, token) = page.cut(found, |name| format!("{} {}", name.digest, tag_of(name)));
+    let ids: Vec<Value> = found
+        .iter()
+        .map(|name| without_nulls(json!({"imageDigest": name.digest, "imageTag": name.tag})))
+        .collect();
     Ok(with_token(json!({"imageIds": ids}), token))
 }
 
@@ -136,20 +147,24 @@ pub(super) async fn describe(call: &Call, input: &Input) -> Result<Value, Error>
     if !ids.is_empty() {
         let mut details = Vec::new();
         for id in &ids {
-            match find(call, &repository, id).await? {
-                Ok(image) => details.push(described(call, &repository, &image)),
-                Err(_) => return Err(not_found(call, &repository, id)),
-            }
+            let image = require(call, &repository, id).await?;
+            details.push(described(call, &repository, &image));
         }
         return Ok(json!({"imageDetails": details}));
     }
-    let page = Page::of(input)?;
-    let filter = Filter::of(input);
-    let found = page_of_images(call, &repository, &page).await?;
+    let page = Page::of(call, input)?;
+    let Some(filter) = filter(input) else {
+        return Ok(json!({"imageDetails": []}));
+    };
+    let after = page.after.as_deref();
+    let found = call
+        .metadata()
+        .images(&repository, after, page.limit + 1)
+        .await?;
     let (found, token) = page.cut(found, |image| image.digest.to_string());
     let details: Vec<Value> = found
         .iter()
-        .filter(|image| filter.takes(image))
+        .filter(|image| takes(filter, image))
         .map(|image| described(call, &repository, image))
         .collect();
     Ok(with_token(json!({"imageDetails": details}), token))
@@ -248,25 +263,38 @@ pub(super) async fn referrers(call: &Call, input: &Input) -> Result<Value, Error
         .flatten()
         .filter_map(Value::as_str)
         .collect();
+    let one_type = match types.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
     let status = filter["artifactStatus"].as_str().unwrap_or("ACTIVE");
-    let page = Page::of(input)?;
-    let all = all_referrers(call, &repository, &subject).await?;
-    let mut found = Vec::new();
-    for referrer in all {
-        let kind = referrer.artifact_type.as_deref().unwrap_or_default();
-        let image = call.metadata().image(&repository, &referrer.digest).await?;
-        let is_archived = image.is_some_and(|image| image.storage_class == StorageClass::Archive);
-        let own = if is_archived { "ARCHIVED" } else { "ACTIVE" };
-        let is_behind = page
-            .after
-            .as_deref()
-            .is_none_or(|after| referrer.digest.as_str() > after);
-        let is_asked = types.is_empty() || types.contains(&kind);
-        if is_behind && is_asked && (status == "ANY" || status == own) {
-            found.push((referrer, own));
+    let page = Page::of(call, input)?;
+    let (mut found, mut after) = (Vec::new(), page.after.clone());
+    let enough = page.limit + 1;
+    while (found.len() as u64) < enough {
+        let registry = &call.state.registry;
+        let part = registry
+            .referrers(&repository, &subject, one_type, after.as_deref(), enough)
+            .await?;
+        after = part.items.last().map(|last| last.digest.to_string());
+        for referrer in part.items {
+            let kind = referrer.artifact_type.as_deref().unwrap_or_default();
+            if !types.is_empty() && !types.contains(&kind) {
+                continue;
+            }
+            let class = call.metadata().storage_class(&repository, &referrer.digest);
+            let own = match class.await? {
+                Some(StorageClass::Archive) => "ARCHIVED",
+                Some(StorageClass::Standard) | None => "ACTIVE",
+            };
+            if status == "ANY" || status == own {
+                found.push((referrer, own));
+            }
+        }
+        if !part.more {
+            break;
         }
     }
-    found.sort_by(|(a, _), (b, _)| a.digest.cmp(&b.digest));
     let (found, token) = page.cut(found, |(referrer, _)| referrer.digest.to_string());
     let found: Vec<Value> = found
         .into_iter()
@@ -284,48 +312,23 @@ pub(super) async fn referrers(call: &Call, input: &Input) -> Result<Value, Error
     Ok(with_token(json!({"referrers": found}), token))
 }
 
-async fn all_referrers(
-    call: &Call,
-    repository: &RepositoryName,
-    subject: &Digest,
-) -> Result<Vec<Descriptor>, Error> {
-    const PAGE: u64 = 1000;
-    let registry = &call.state.registry;
-    let (mut all, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let page = registry
-            .referrers(repository, subject, None, after.as_deref(), PAGE)
-            .await?;
-        after = page.items.last().map(|last| last.digest.to_string());
-        all.extend(page.items);
-        if !page.more {
-            return Ok(all);
-        }
-    }
-}
-
 pub(super) async fn update_storage_class(call: &Call, input: &Input) -> Result<Value, Error> {
     let repository = input.repository()?;
     repositories::require(call, &repository).await?;
-    let id = input.image_id();
-    let Ok(image) = find(call, &repository, &id).await? else {
-        return Err(not_found(call, &repository, &id));
-    };
+    let image = require(call, &repository, &input.image_id()).await?;
     let (class, status) = match input.required("targetStorageClass")? {
         "ARCHIVE" => (StorageClass::Archive, "ARCHIVED"),
         _ => (StorageClass::Standard, "ACTIVE"),
     };
     if class == StorageClass::Archive {
-        let indexes = call
-            .metadata()
-            .indexes_of(&repository, &image.digest)
-            .await?;
-        if !indexes.is_empty() {
-            let message = "an image that an index names goes to the archive with its index";
-            return Err(Error::new(
-                "ImageStorageClassUpdateNotSupportedException",
-                message,
-            ));
+        let metadata = call.metadata();
+        for index in metadata.indexes_of(&repository, &image.digest).await? {
+            let class = metadata.storage_class(&repository, &index).await?;
+            if class == Some(StorageClass::Standard) {
+                let message = "an image that an index names goes to the archive with its index";
+                let kind = "ImageStorageClassUpdateNotSupportedException";
+                return Err(Error::new(kind, message));
+            }
         }
     }
     call.metadata()
@@ -381,8 +384,23 @@ pub(super) async fn find(
     Ok(Ok(image))
 }
 
-pub(super) fn not_found(call: &Call, repository: &RepositoryName, id: &ImageId) -> Error {
-    Error::new(
+/// The image that an id names, which has to be there.
+pub(super) async fn require(
+    call: &Call,
+    repository: &RepositoryName,
+    id: &ImageId,
+) -> Result<Image, Error> {
+    let failure = match find(call, repository, id).await? {
+        Ok(image) => return Ok(image),
+        Err(failure) => failure,
+    };
+    if failure["failureCode"] != "ImageNotFound"
+        && failure["failureCode"] != "ImageTagDoesNotMatchDigest"
+    {
+        let reason = failure["failureReason"].as_str().unwrap_or_default();
+        return Err(Error::invalid(reason));
+    }
+    Err(Error::new(
         "ImageNotFoundException",
         format!(
             "The image with imageId {} does not exist within the repository with name \
@@ -390,54 +408,38 @@ pub(super) fn not_found(call: &Call, repository: &RepositoryName, id: &ImageId) 
             id.json(),
             call.account()
         ),
-    )
+    ))
 }
 
 fn failure(id: &ImageId, code: &str, reason: &str) -> Value {
     json!({"imageId": id.json(), "failureCode": code, "failureReason": reason})
 }
 
-async fn page_of_images(
-    call: &Call,
-    repository: &RepositoryName,
-    page: &Page,
-) -> Result<Vec<Image>, Error> {
-    let after = page.after.as_deref();
-    Ok(call
-        .metadata()
-        .images(repository, after, page.limit + 1)
-        .await?)
+/// Which images a list has. Nothing where it can have none: what comes back from the archive is there
+/// at once, so that none is ever activating.
+fn filter(input: &Input) -> Option<ImageFilter> {
+    let filter = input.value("filter");
+    Some(ImageFilter {
+        tagged: match filter["tagStatus"].as_str() {
+            Some("TAGGED") => Some(true),
+            Some("UNTAGGED") => Some(false),
+            _ => None,
+        },
+        class: match filter["imageStatus"].as_str() {
+            Some("ARCHIVED") => Some(StorageClass::Archive),
+            Some("ACTIVE") => Some(StorageClass::Standard),
+            Some("ACTIVATING") => return None,
+            _ => None,
+        },
+    })
 }
 
-/// Which images a list has.
-struct Filter {
-    tags: Option<bool>,
-    archived: Option<bool>,
-}
-
-impl Filter {
-    fn of(input: &Input) -> Self {
-        let filter = input.value("filter");
-        Self {
-            tags: match filter["tagStatus"].as_str() {
-                Some("TAGGED") => Some(true),
-                Some("UNTAGGED") => Some(false),
-                _ => None,
-            },
-            archived: match filter["imageStatus"].as_str() {
-                Some("ARCHIVED") => Some(true),
-                Some("ACTIVE") => Some(false),
-                _ => None,
-            },
-        }
-    }
-
-    fn takes(&self, image: &Image) -> bool {
-        let is_archived = image.storage_class == StorageClass::Archive;
-        self.tags
-            .is_none_or(|tagged| tagged != image.tags.is_empty())
-            && self.archived.is_none_or(|archived| archived == is_archived)
-    }
+fn takes(filter: ImageFilter, image: &Image) -> bool {
+    let is_tagged = !image.tags.is_empty();
+    filter.tagged.is_none_or(|tagged| tagged == is_tagged)
+        && filter
+            .class
+            .is_none_or(|class| class == image.storage_class)
 }
 
 fn described(call: &Call, repository: &RepositoryName, image: &Image) -> Value {

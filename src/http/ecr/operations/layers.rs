@@ -15,7 +15,7 @@ const PART_BYTES: u64 = 20 << 20;
 
 pub(super) async fn initiate(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
-    let pusher = call.pusher();
+    let pusher = call.creating_pusher(&name).await?;
     let session = call
         .state
         .registry
@@ -25,7 +25,7 @@ pub(super) async fn initiate(call: &Call, input: &Input) -> Result<Value, Error>
 }
 
 pub(super) async fn upload_part(call: &Call, input: &Input) -> Result<Value, Error> {
-    let session = session(call, input)?;
+    let session = session(call, input).await?;
     let bytes = Bytes::from(input.bytes("layerPartBlob")?);
     let number = |name: &str| {
         let number = input
@@ -36,11 +36,15 @@ pub(super) async fn upload_part(call: &Call, input: &Input) -> Result<Value, Err
     let (first, last) = (number("partFirstByte")?, number("partLastByte")?);
     let registry = &call.state.registry;
     let invalid = |offset: u64, message: String| {
-        Error::new("InvalidLayerPartException", message)
+        let error = Error::new("InvalidLayerPartException", message)
             .with("registryId", call.account())
             .with("repositoryName", session.repository.as_str())
-            .with("uploadId", session.id.to_string())
-            .with("lastValidByteReceived", offset.saturating_sub(1))
+            .with("uploadId", session.id.to_string());
+        // The first byte is number 0, so before it came there is no number to tell.
+        match offset.checked_sub(1) {
+            Some(last) => error.with("lastValidByteReceived", last),
+            None => error,
+        }
     };
     let length = bytes.len() as u64;
     if last.checked_sub(first).and_then(|span| span.checked_add(1)) != Some(length) {
@@ -69,7 +73,7 @@ pub(super) async fn upload_part(call: &Call, input: &Input) -> Result<Value, Err
 }
 
 pub(super) async fn complete(call: &Call, input: &Input) -> Result<Value, Error> {
-    let session = session(call, input)?;
+    let session = session(call, input).await?;
     let digests = input.texts("layerDigests");
     let digest: Digest = digests
         .first()
@@ -149,11 +153,13 @@ pub(super) async fn download_url(call: &Call, input: &Input) -> Result<Value, Er
     Ok(json!({"downloadUrl": format!("{}{path}", call.base), "layerDigest": digest}))
 }
 
-fn session(call: &Call, input: &Input) -> Result<Session, Error> {
+async fn session(call: &Call, input: &Input) -> Result<Session, Error> {
+    let repository = input.repository()?;
+    super::repositories::require(call, &repository).await?;
     let id = input.required("uploadId")?;
     let unknown = |_| Error::from(registry::Error::UploadUnknown);
     Ok(Session {
-        repository: input.repository()?,
+        repository,
         pusher: call.pusher(),
         id: id.to_lowercase().parse().map_err(unknown)?,
     })

@@ -3,7 +3,7 @@
 //! A preview is made when it is asked for: deciding is quick, so it is complete at once.
 
 use serde_json::{Value, json};
-use wharf_storage::metadata::{ImageFacts, Replace, StorageClass};
+use wharf_storage::metadata::{ImageFacts, LIFECYCLE_PREVIEW, Replace, StorageClass};
 use wharf_storage::oci::RepositoryName;
 
 use super::paging::{Page, with_token};
@@ -11,9 +11,6 @@ use super::{epoch, epoch_if, repositories, without_nulls};
 use crate::http::ecr::input::Input;
 use crate::http::ecr::{Call, Error};
 use crate::lifecycle::{Decision, Outcome, Policy, Reason, select};
-
-/// What previews are kept as.
-const PREVIEW: &str = "lifecycle-preview";
 
 pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
@@ -62,7 +59,7 @@ pub(super) async fn start_preview(call: &Call, input: &Input) -> Result<Value, E
     parse(&text)?;
     let (replace, now) = (Replace::Allowed, call.now());
     call.metadata()
-        .put_document(PREVIEW, name.as_str(), &text, replace, now)
+        .put_document(LIFECYCLE_PREVIEW, name.as_str(), &text, replace, now)
         .await?;
     let mut answer = told(call, &name, &text);
     answer["status"] = "IN_PROGRESS".into();
@@ -72,7 +69,10 @@ pub(super) async fn start_preview(call: &Call, input: &Input) -> Result<Value, E
 pub(super) async fn get_preview(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
     repositories::require(call, &name).await?;
-    let preview = call.metadata().document(PREVIEW, name.as_str()).await?;
+    let preview = call
+        .metadata()
+        .document(LIFECYCLE_PREVIEW, name.as_str())
+        .await?;
     let preview = preview.ok_or_else(|| {
         let message = format!("There is no lifecycle policy preview for the repository '{name}'");
         Error::new("LifecyclePolicyPreviewNotFoundException", message)
@@ -99,7 +99,7 @@ pub(super) async fn get_preview(call: &Call, input: &Input) -> Result<Value, Err
         let counts = json!([{"targetStorageClass": "ARCHIVE", "imageTotalCount": archived}]);
         summary["transitioningImageTotalCounts"] = counts;
     }
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let wanted = input.image_ids();
     let status = input.value("filter")["tagStatus"]
         .as_str()

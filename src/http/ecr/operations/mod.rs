@@ -102,7 +102,7 @@ pub(super) async fn run(name: &str, call: &Call, input: &Input) -> Result<Value,
         "StopReplicationBackfill" | "DescribeReplicationBackfillResults" => {
             replication::unknown_backfill(input)
         }
-        "ListReplicationBackfills" => Ok(replication::backfills(call)),
+        "ListReplicationBackfills" => replication::backfills(call, input),
         _ => Err(super::unknown()),
     }
 }

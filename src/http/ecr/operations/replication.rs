@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wharf_storage::metadata::Replace;
 
+use super::paging::Page;
 use super::{documents, images, repositories};
 use crate::http::ecr::input::Input;
 use crate::http::ecr::{Call, Error};
@@ -30,10 +31,7 @@ pub(super) async fn put(call: &Call, input: &Input) -> Result<Value, Error> {
 pub(super) async fn status(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
     repositories::require(call, &name).await?;
-    let id = input.image_id();
-    let Ok(image) = images::find(call, &name, &id).await? else {
-        return Err(images::not_found(call, &name, &id));
-    };
+    let image = images::require(call, &name, &input.image_id()).await?;
     Ok(json!({
         "repositoryName": name,
         "imageId": {"imageDigest": image.digest},
@@ -55,6 +53,8 @@ pub(super) fn unknown_backfill(input: &Input) -> Result<Value, Error> {
 }
 
 /// `ListReplicationBackfills`.
-pub(super) fn backfills(call: &Call) -> Value {
-    json!({"registryId": call.account(), "backfills": []})
+pub(super) fn backfills(call: &Call, input: &Input) -> Result<Value, Error> {
+    // A token of this list was never given.
+    Page::of(call, input)?;
+    Ok(json!({"registryId": call.account(), "backfills": []}))
 }

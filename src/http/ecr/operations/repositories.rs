@@ -55,7 +55,7 @@ pub(super) async fn describe(call: &Call, input: &Input) -> Result<Value, Error>
         }
         return Ok(json!({"repositories": found}));
     }
-    let page = Page::of(input)?;
+    let page = Page::of(call, input)?;
     let (after, limit) = (page.after.as_deref(), page.limit + 1);
     let found = call.metadata().repository_records(after, limit).await?;
     let (found, token) = page.cut(found, |record| record.name.to_string());

@@ -30,11 +30,8 @@ pub(super) async fn findings(call: &Call, input: &Input) -> Result<Value, Error>
 async fn image(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
     repositories::require(call, &name).await?;
-    let id = input.image_id();
-    match images::find(call, &name, &id).await? {
-        Ok(image) => Ok(json!({"imageId": {"imageDigest": image.digest}})),
-        Err(_) => Err(images::not_found(call, &name, &id)),
-    }
+    let image = images::require(call, &name, &input.image_id()).await?;
+    Ok(json!({"imageId": {"imageDigest": image.digest}}))
 }
 
 pub(super) async fn batch_get(call: &Call, input: &Input) -> Result<Value, Error> {

@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0004_events.sql"),
     include_str!("../../../migrations/sqlite/0005_collection.sql"),
     include_str!("../../../migrations/sqlite/0006_upload_state.sql"),
+    include_str!("../../../migrations/sqlite/0007_access.sql"),
+    include_str!("../../../migrations/sqlite/0008_pushes.sql"),
 ];
 
 /// Runs the migrations that the database lacks.
