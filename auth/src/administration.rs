@@ -367,7 +367,8 @@ impl Administration {
         found(removed, || format!("policy of {target}"))
     }
 
-    /// Adds a trust, in the place of the one that had its name.
+    /// Adds a trust, in the place of the one that had its name. What was given out under that one
+    /// counts no more.
     ///
     /// # Errors
     ///
@@ -375,10 +376,12 @@ impl Administration {
     pub async fn put_trust(&self, name: &str, document: &str) -> Result<(), Error> {
         let name = checked(name)?;
         Trust::parse(document)?;
+        let now = self.clock.now();
         let trust = TrustRecord {
             name: name.into(),
             document: document.into(),
-            created_at: self.clock.now(),
+            created_at: now,
+            valid_from: now,
         };
         Ok(self.metadata.put_trust(trust).await?)
     }

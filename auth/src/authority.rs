@@ -16,7 +16,7 @@ use wharf_storage::oci::RepositoryName;
 use crate::action::Action;
 use crate::authorizer::{Answer, Decision};
 use crate::directory::{Directory, Snapshot, is_active};
-use crate::identity::{Caller, Context, Grants, Kind, Principal, is_certificate_name};
+use crate::identity::{Basis, Caller, Context, Grants, Kind, Principal, is_certificate_name};
 use crate::lockout::Lockout;
 use crate::oidc::{self, FederationError, Fetcher, Issuers};
 use crate::policy::{self, Request};
@@ -96,6 +96,9 @@ pub enum Refusal {
     /// The token was revoked, or its owner is not let in any more.
     #[error("the token has been revoked")]
     Revoked,
+    /// The token is for the owner of a certificate, which the connection was not made with.
+    #[error("the token is for a connection with its owner's certificate")]
+    NoCertificate,
     /// Another issuer's token is not taken.
     #[error(transparent)]
     Federation(#[from] FederationError),
@@ -225,7 +228,7 @@ impl Authority {
             Credential::None => Caller::anonymous(context),
             Credential::Bearer(token) => self.bearer(token, context, now)?,
             Credential::Session(token) => {
-                let claims = self.own_token(token, token::Kind::Session, now)?;
+                let claims = self.own_token(token, token::Kind::Session, &context, now)?;
                 owner(&claims, Grants::Everything, context)?
             }
             Credential::Certificate(name) => certificate(name, context)?,
@@ -261,6 +264,7 @@ impl Authority {
                 Ok(Caller {
                     principal,
                     grants: Grants::Everything,
+                    basis: Basis::default(),
                     context,
                 })
             }
@@ -355,7 +359,8 @@ impl Authority {
         granted
     }
 
-    /// A token for a caller. Nothing when there is no key that signs.
+    /// A token for a caller, which ends with what the caller showed at the latest. Nothing when
+    /// there is no key that signs.
     #[must_use]
     pub fn issue(&self, kind: token::Kind, caller: &Caller, scopes: &[Scope]) -> Option<Issued> {
         let settings = &self.settings;
@@ -366,11 +371,13 @@ impl Authority {
             token::Kind::Session => settings.session_lifetime,
         };
         let now = self.clock.now();
+        let ends_at = now.after(lifetime);
+        let ends_at = caller.basis.ends_at.map_or(ends_at, |end| end.min(ends_at));
         let claims = Claims {
             iss: settings.service.clone(),
             sub: caller.principal.to_string(),
             aud: settings.service.clone(),
-            exp: now.after(lifetime).as_seconds(),
+            exp: ends_at.as_seconds(),
             nbf: now.as_seconds(),
             iat: now.as_seconds(),
             iat_us: now.as_micros(),
@@ -382,7 +389,9 @@ impl Authority {
         let snapshot = self.snapshot();
         Some(Issued {
             token: snapshot.signing_key()?.sign(&claims),
-            lifetime,
+            lifetime: Duration::from_secs(
+                u64::try_from(claims.exp - claims.iat).unwrap_or_default(),
+            ),
             issued_at: now,
         })
     }
@@ -396,8 +405,12 @@ impl Authority {
         if self.is_open() {
             return Ok(Caller::anonymous(context));
         }
-        let claims = self.own_token(token, token::Kind::Refresh, self.clock.now())?;
-        owner(&claims, Grants::Everything, context)
+        let claims = self.own_token(token, token::Kind::Refresh, &context, self.clock.now())?;
+        let caller = owner(&claims, Grants::Everything, context)?;
+        match caller.may_come_back() {
+            true => Ok(caller),
+            false => Err(Refusal::Revoked),
+        }
     }
 
     /// Who shows another issuer's token. `only` names the trust that it has to meet.
@@ -423,6 +436,9 @@ impl Authority {
                 subject: found.subject.into(),
             },
             grants: Grants::Everything,
+            basis: Basis {
+                ends_at: Some(found.ends_at),
+            },
             context: Context {
                 claims: Arc::new(found.claims),
                 ..context
@@ -431,7 +447,7 @@ impl Authority {
     }
 
     fn bearer(&self, token: &str, context: Context, now: Timestamp) -> Result<Caller, Refusal> {
-        let claims = self.own_token(token, token::Kind::Access, now)?;
+        let claims = self.own_token(token, token::Kind::Access, &context, now)?;
         let scopes: Arc<[Scope]> = claims.scopes().into();
         owner(&claims, Grants::Scopes(scopes), context)
     }
@@ -441,6 +457,7 @@ impl Authority {
         &self,
         token: &str,
         kind: token::Kind,
+        context: &Context,
         now: Timestamp,
     ) -> Result<Arc<Claims>, Refusal> {
         let snapshot = self.snapshot();
@@ -455,6 +472,12 @@ impl Authority {
             return Err(TokenError::Invalid.into());
         }
         let principal: Principal = claims.sub.parse().map_err(|_| TokenError::Invalid)?;
+        // A certificate's token is of no use without the certificate.
+        if let Principal::Named(Kind::Certificate, name) = &principal
+            && context.certificate.as_ref() != Some(name)
+        {
+            return Err(Refusal::NoCertificate);
+        }
         match snapshot.stands(&principal, claims.issued_at(), now) {
             true => Ok(claims),
             false => Err(Refusal::Revoked),
@@ -472,7 +495,7 @@ impl Authority {
         let outcome = match username.split_once('/').unwrap_or((username, "")) {
             // What `aws ecr get-login-password` gives.
             ("AWS", "") => {
-                let claims = self.own_token(password, token::Kind::Login, now);
+                let claims = self.own_token(password, token::Kind::Login, &context, now);
                 claims.and_then(|claims| owner(&claims, Grants::Everything, context.clone()))
             }
             ("<token>" | "token", "") => self.bearer(password, context.clone(), now),
@@ -487,7 +510,9 @@ impl Authority {
         match &outcome {
             Ok(_) => self.lockout.succeeded(context.address, username),
             // A token that has ended is no guess.
-            Err(Refusal::Token(TokenError::Expired) | Refusal::Revoked) => {}
+            Err(
+                Refusal::Token(TokenError::Expired) | Refusal::Revoked | Refusal::NoCertificate,
+            ) => {}
             Err(_) => self.lockout.failed(context.address, username, now),
         }
         outcome
@@ -580,6 +605,7 @@ fn itself(principal: Principal, context: &Context) -> Caller {
     Caller {
         principal,
         grants: Grants::Everything,
+        basis: Basis::default(),
         context: context.clone(),
     }
 }
@@ -590,6 +616,9 @@ fn owner(claims: &Claims, grants: Grants, context: Context) -> Result<Caller, Re
     Ok(Caller {
         principal,
         grants,
+        basis: Basis {
+            ends_at: Some(Timestamp::from_seconds(claims.exp)),
+        },
         context: Context {
             claims: Arc::new(claims.claims.clone()),
             ..context
@@ -602,6 +631,7 @@ fn certificate(name: &str, context: Context) -> Result<Caller, Refusal> {
         true => Ok(Caller {
             principal: Principal::Named(Kind::Certificate, name.into()),
             grants: Grants::Everything,
+            basis: Basis::default(),
             context,
         }),
         false => Err(Refusal::WrongPassword),

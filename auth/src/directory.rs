@@ -31,6 +31,8 @@ pub struct Snapshot {
     documents: BTreeMap<String, PolicyRecord>,
     /// The trusts, by name.
     pub trusts: BTreeMap<String, Trust>,
+    /// From when what is given out under a trust counts.
+    trusted_from: HashMap<String, Timestamp>,
     signing_keys: Vec<SigningKey>,
 }
 
@@ -44,6 +46,10 @@ impl Snapshot {
             };
         }
         let policies = records.policies.iter().map(attached);
+        let trusted_from = records.trusts.iter();
+        let trusted_from = trusted_from
+            .map(|record| (record.name.clone(), record.valid_from))
+            .collect();
         let trusts =
             records
                 .trusts
@@ -70,6 +76,7 @@ impl Snapshot {
             robots,
             policies: policies.collect(),
             trusts: trusts.collect(),
+            trusted_from,
             signing_keys: signing_keys.collect(),
             access_keys: records
                 .access_keys
@@ -99,9 +106,12 @@ impl Snapshot {
     pub fn stands(&self, principal: &Principal, since: Timestamp, now: Timestamp) -> bool {
         match principal {
             Principal::Anonymous => true,
-            // Who has a certificate is asked for it again at each connection.
+            // Who has a certificate shows it on each connection, whatever else comes along.
             Principal::Named(Kind::Certificate, _) => true,
-            Principal::Federated { trust, .. } => self.trusts.contains_key(&**trust),
+            Principal::Federated { trust, .. } => {
+                let from = self.trusted_from.get(&**trust);
+                self.trusts.contains_key(&**trust) && from.is_some_and(|from| since >= *from)
+            }
             Principal::Named(..) => self
                 .record(principal)
                 .is_some_and(|record| is_active(record, now) && since >= record.valid_from),

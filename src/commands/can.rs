@@ -43,6 +43,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
         address: arguments.address,
         secure: arguments.secure,
         claims: Arc::new(claims.collect()),
+        ..Context::default()
     };
     let repository = arguments.repository.as_deref();
     let question = Question::parse(&arguments.who, &arguments.action, repository, context)?;

@@ -94,6 +94,7 @@ pub(super) fn refused(
         Refusal::WrongPassword
         | Refusal::Token(_)
         | Refusal::Revoked
+        | Refusal::NoCertificate
         | Refusal::Federation(_)
         | Refusal::UnknownKey
         | Refusal::Signature(_) => {
@@ -175,6 +176,7 @@ pub(super) fn context(state: &State, parts: &Parts) -> Context {
         address: peer.address.ip().to_canonical(),
         secure: peer.is_secure,
         claims: Arc::default(),
+        certificate: peer.certificate.clone(),
     };
     if !state.is_trusted(context.address) {
         return context;

@@ -163,8 +163,7 @@ fn answer(
         "issued_at": issued_at,
         "scope": scope.join(" "),
     });
-    // Nobody in particular has nothing to come back as.
-    if asked.refresh && caller.principal != Principal::Anonymous {
+    if asked.refresh && caller.may_come_back() {
         answer["refresh_token"] = issue(Kind::Refresh, &[])?.token.into();
     }
     if caller.principal != Principal::Anonymous {

@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -14,6 +16,10 @@ use crate::support::{Registry, wait};
 
 /// Made for these tests with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256
 const KEY: &[u8] = include_bytes!("../../auth/testdata/p256.pem");
+
+/// The form of an exchange, up to the token.
+const EXCHANGE: &str =
+    "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=";
 
 /// An issuer, as GitHub Actions or Kubernetes has one.
 struct Issuer {
@@ -96,10 +102,7 @@ fn a_job_comes_with_its_platforms_token() {
     let answer = super::send_with(&client, &token, "GET", "/v2/apps/one/manifests/v1", b"");
     assert_eq!(answer.status, 200);
     // By exchange, as OAuth 2 has it.
-    let form = format!(
-        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token={}",
-        job.password
-    );
+    let form = format!("{EXCHANGE}{}", job.password);
     let headers = [("Content-Type", "application/x-www-form-urlencoded")];
     let exchanged = client.send("POST", "/token", &headers, form.as_bytes());
     assert_eq!(exchanged.status, 200, "{exchanged:?}");
@@ -131,6 +134,61 @@ fn a_job_comes_with_its_platforms_token() {
     wait::until("the end of the trust", Duration::from_secs(5), || {
         let answer = super::send_with(&client, &token, "GET", "/v2/", b"");
         (answer.status == 401).then_some(())
+    });
+}
+
+/// The claims of a token.
+fn claims(token: &str) -> Value {
+    let body = token.split('.').nth(1).expect("a body");
+    let body = BASE64_URL_SAFE_NO_PAD.decode(body).expect("base64");
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+#[test]
+fn a_job_gets_nothing_that_outlives_its_platforms_token_or_its_trust() {
+    let issuer = Issuer::start();
+    let registry = Registry::private_with(&[("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]")]);
+    let client = Client::new(registry.base());
+    let trust = |repository: &str| {
+        let trust = json!({
+            "issuer": issuer.url, "audience": "wharf", "claims": {"repository": repository},
+        });
+        registry
+            .administer(["trust", "set", "ci"])
+            .stdin(&trust.to_string())
+            .succeeds();
+    };
+    trust("org/*");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let end = now.expect("a time").as_secs() + 120;
+    let job = Login {
+        name: "oidc/ci".into(),
+        password: issuer.token(|claims| claims["exp"] = end.into()),
+    };
+    wait::until("the trust", Duration::from_secs(5), || {
+        (send_as(&client, &job, "GET", "/v2/", b"").status == 200).then_some(())
+    });
+    let path = "/token?offline_token=true&scope=repository:apps/one:pull";
+    let answer = send_as(&client, &job, "GET", path, b"").json();
+    assert_eq!(answer.get("refresh_token"), None);
+    let token = answer["token"].as_str().expect("a token");
+    assert_eq!(claims(token)["exp"], end);
+    let lifetime = answer["expires_in"].as_u64().expect("a number");
+    assert!((60..=120).contains(&lifetime), "{lifetime}");
+    for grant in ["grant_type=password&username=oidc%2Fci&password=", EXCHANGE] {
+        let form = format!("{grant}{}&access_type=offline", job.password);
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = client.send("POST", "/token", &headers, form.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json().get("refresh_token"), None, "{grant}");
+    }
+
+    // What was given under the trust ends when the trust asks for something else.
+    let status = || super::send_with(&client, token, "GET", "/v2/", b"").status;
+    assert_eq!(status(), 200);
+    trust("org/other");
+    wait::until("the narrower trust", Duration::from_secs(5), || {
+        (status() == 401).then_some(())
     });
 }
 

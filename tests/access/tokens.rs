@@ -146,6 +146,11 @@ fn a_form_gets_tokens_too_and_refreshes_them() {
         .expect("a token")
         .to_owned();
     assert_eq!(send_with(&client, &renewed, "GET", "/v2/", b"").status, 200);
+    // A token that is good for a part doesn't become one that is good for all.
+    let ask = "/token?offline_token=true&scope=repository:b:push";
+    let answer = send_with(&client, &renewed, "GET", ask, b"").json();
+    assert_eq!(answer.get("refresh_token"), None);
+    assert_eq!(answer["scope"], "repository:b:");
     // One kind of token is none of another.
     assert_eq!(send_with(&client, &refresh, "GET", "/v2/", b"").status, 401);
     let misused = [

@@ -144,6 +144,7 @@ impl From<Refusal> for Error {
             Refusal::WrongPassword
             | Refusal::Token(_)
             | Refusal::Revoked
+            | Refusal::NoCertificate
             | Refusal::Federation(_)
             | Refusal::UnknownKey => Self {
                 status: StatusCode::FORBIDDEN,

@@ -79,6 +79,8 @@ pub struct TrustRecord {
     pub document: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What was given out under it before this moment counts no more.
+    pub valid_from: Timestamp,
 }
 
 /// A key that signs tokens.
@@ -294,12 +296,15 @@ impl Metadata {
     pub async fn put_trust(&self, trust: TrustRecord) -> Result<(), Error> {
         self.change_access(move |transaction| {
             transaction.execute(
-                "INSERT INTO trusts (name, document, created_at) VALUES ($1, $2, $3)
-                 ON CONFLICT (name) DO UPDATE SET document = EXCLUDED.document",
+                "INSERT INTO trusts (name, document, created_at, valid_from)
+                 VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name) DO UPDATE SET document = EXCLUDED.document,
+                     valid_from = EXCLUDED.valid_from",
                 &[
                     trust.name.as_str().into(),
                     trust.document.as_str().into(),
                     trust.created_at.into(),
+                    trust.valid_from.into(),
                 ],
             )?;
             Ok(())
@@ -530,12 +535,13 @@ fn records(transaction: &mut dyn Transaction) -> Result<AccessRecords, Error> {
         )?,
         trusts: all(
             transaction,
-            "SELECT name, document, created_at FROM trusts ORDER BY name",
+            "SELECT name, document, created_at, valid_from FROM trusts ORDER BY name",
             |mut row| {
                 Ok(TrustRecord {
                     name: row.text("name")?,
                     document: row.text("document")?,
                     created_at: row.time("created_at")?,
+                    valid_from: row.time("valid_from")?,
                 })
             },
         )?,

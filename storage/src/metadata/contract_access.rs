@@ -10,6 +10,7 @@ use crate::metadata::{
 pub(super) async fn holds(metadata: &Metadata) {
     the_first_principal_is_made_once(metadata).await;
     every_change_grows_the_revision(metadata).await;
+    a_trust_that_changes_counts_from_then_on(metadata).await;
     a_principal_goes_with_its_keys_and_its_policy(metadata).await;
     a_new_key_retires_the_one_before(metadata).await;
     the_audit_log_is_read_from_its_end(metadata).await;
@@ -69,6 +70,7 @@ async fn every_change_grows_the_revision(metadata: &Metadata) {
         name: "github".into(),
         document: "{}".into(),
         created_at: NOW,
+        valid_from: NOW,
     };
     let change = PrincipalChange {
         disabled: Some(true),
@@ -110,6 +112,25 @@ async fn every_change_grows_the_revision(metadata: &Metadata) {
         .find(|record| record.name == "alice");
     let alice = alice.expect("she is there");
     assert_eq!((alice.disabled, alice.secret.as_str()), (true, "hash"));
+}
+
+async fn a_trust_that_changes_counts_from_then_on(metadata: &Metadata) {
+    let later = Timestamp::from_micros(NOW.as_micros() + 1);
+    let trust = |now| TrustRecord {
+        name: "gitlab".into(),
+        document: "{}".into(),
+        created_at: now,
+        valid_from: now,
+    };
+    metadata.put_trust(trust(NOW)).await.expect("put");
+    metadata.put_trust(trust(later)).await.expect("put");
+    let records = metadata.access_records().await.expect("read");
+    let changed = TrustRecord {
+        created_at: NOW,
+        ..trust(later)
+    };
+    assert_eq!(records.trusts, [changed]);
+    assert!(metadata.remove_trust("gitlab").await.expect("removed"));
 }
 
 async fn a_principal_goes_with_its_keys_and_its_policy(metadata: &Metadata) {
