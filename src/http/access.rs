@@ -37,8 +37,9 @@ pub enum Need {
     Nothing,
     /// An address that the registry signed, which its handler checks: who has it may.
     Signature,
-    /// That they say who they are, or could; the handler asks for the rest.
-    Identity,
+    /// That they say who they are, or show that they could not: with a token for the catalog, whoever
+    /// got it. The handler shows of it what they may see.
+    Catalog,
     /// That they say who they are; nobody in particular is sent away.
     Login,
     /// That they may do this to the registry.
@@ -232,7 +233,7 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
         Need::Repository(_) => Some(repository_name(parts, state).await?),
         Need::Nothing
         | Need::Signature
-        | Need::Identity
+        | Need::Catalog
         | Need::Login
         | Need::Registry(_)
         | Need::Queried(_) => None,
@@ -245,7 +246,16 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
     let authority = Arc::clone(&state.authority);
     let is_unknown = caller.principal == Principal::Anonymous && !authority.is_open();
     let asked: Vec<(Action, Option<RepositoryName>)> = match need {
-        Need::Nothing | Need::Signature | Need::Identity => Vec::new(),
+        Need::Nothing | Need::Signature => Vec::new(),
+        // An empty list would tell clients that there is nothing, rather than to log in.
+        Need::Catalog if is_unknown && caller.grants == Grants::Everything => {
+            return Err(caller::challenge(state, parts, wanted, None));
+        }
+        Need::Catalog if !caller.grants.allow(Action::DescribeRepositories, None) => {
+            let error = Some("insufficient_scope");
+            return Err(caller::challenge(state, parts, wanted, error));
+        }
+        Need::Catalog => Vec::new(),
         // A token that was given to nobody in particular shows that the caller knows the way.
         Need::Login if is_unknown && caller.grants == Grants::Everything => {
             return Err(caller::challenge(state, parts, wanted, None));
@@ -306,7 +316,7 @@ fn note(state: &State, need: Need, parts: &Parts, call: &Call) -> Option<crate::
     let action = match need {
         Need::Registry(action) | Need::Queried(action) => action,
         Need::Repository(actions) => *actions.last()?,
-        Need::Nothing | Need::Signature | Need::Identity | Need::Login => return None,
+        Need::Nothing | Need::Signature | Need::Catalog | Need::Login => return None,
     };
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     let is_part = matches!(

@@ -161,7 +161,7 @@ fn scope(wanted: Wanted<'_>) -> Option<Scope> {
                 permissions,
             })
         }
-        (Need::Identity, _) => Some(Scope::Catalog),
+        (Need::Catalog, _) => Some(Scope::Catalog),
         _ => None,
     }
 }

@@ -85,7 +85,7 @@ fn v2(routes: Routes) -> Routes {
     routes
         .get("/v2", Need::Login, version::get)
         .get("/v2/", Need::Login, version::get)
-        .get("/v2/_catalog", Need::Identity, catalog::get)
+        .get("/v2/_catalog", Need::Catalog, catalog::get)
         .get("/v2/{name}/tags/list", TAGS, tags::get)
         .get(manifest, PULL, manifests::get)
         .head(manifest, PULL, manifests::head)

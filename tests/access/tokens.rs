@@ -285,8 +285,25 @@ fn anonymous_callers_pull_where_a_policy_says_so() {
         200
     );
     assert_eq!(send_with(&client, token, "GET", "/v2/", b"").status, 200);
+    // The list of all is behind a token too, which anybody can have.
+    let answer = client.get("/v2/_catalog");
+    assert_eq!(answer.status, 401);
+    let challenge = answer.header("www-authenticate").expect("a challenge");
+    assert!(
+        challenge.ends_with("scope=\"registry:catalog:*\""),
+        "{challenge}"
+    );
+    let answer = send_with(&client, token, "GET", "/v2/_catalog", b"");
+    assert_eq!(answer.status, 401);
+    let challenge = answer.header("www-authenticate").expect("a challenge");
+    assert!(
+        challenge.ends_with("scope=\"registry:catalog:*\",error=\"insufficient_scope\""),
+        "{challenge}"
+    );
+    let granted = client.get("/token?scope=registry:catalog:*").json();
+    let token = granted["token"].as_str().expect("a token");
     assert_eq!(
-        client.get("/v2/_catalog").json()["repositories"],
+        send_with(&client, token, "GET", "/v2/_catalog", b"").json()["repositories"],
         json!(["public/app"])
     );
 }
