@@ -259,12 +259,12 @@ impl Authority {
         self.locked_out(&context, id, now)?;
         let outcome = self.signer(authorization, request, now);
         match outcome {
-            Ok(principal) => {
+            Ok((principal, basis)) => {
                 limited(self.by_principal.call(&principal.to_string(), now))?;
                 Ok(Caller {
                     principal,
                     grants: Grants::Everything,
-                    basis: Basis::default(),
+                    basis,
                     context,
                 })
             }
@@ -285,10 +285,9 @@ impl Authority {
         authorization: &Authorization,
         request: &SignedRequest<'_>,
         now: Timestamp,
-    ) -> Result<Principal, Refusal> {
+    ) -> Result<(Principal, Basis), Refusal> {
         let snapshot = self.snapshot();
-        let key = snapshot.access_key(&authorization.access_key);
-        let key = key.filter(|key| key.expires_at.is_none_or(|end| now < end));
+        let key = snapshot.active_access_key(&authorization.access_key, now);
         let key = key.ok_or(Refusal::UnknownKey)?;
         let secret = self.sealer.open(&key.id, &key.sealed_secret);
         let secret = secret.map_err(|_| Refusal::UnknownKey)?;
@@ -296,8 +295,12 @@ impl Authority {
         sigv4::verify(authorization, request, secret, now)?;
         let principal: Principal = key.principal.parse().map_err(|_| Refusal::UnknownKey)?;
         let record = snapshot.record(&principal).ok_or(Refusal::UnknownKey)?;
+        let basis = Basis {
+            ends_at: key.expires_at,
+            access_key: Some(key.id.as_str().into()),
+        };
         match is_active(record, now) {
-            true => Ok(principal),
+            true => Ok((principal, basis)),
             false => Err(Refusal::Revoked),
         }
     }
@@ -384,6 +387,7 @@ impl Authority {
             jti: Uuid::now_v7().to_string(),
             kind,
             access: scopes.iter().filter_map(Access::of).collect(),
+            key: caller.basis.access_key.as_deref().map(Into::into),
             claims: (*caller.context.claims).clone(),
         };
         let snapshot = self.snapshot();
@@ -438,6 +442,7 @@ impl Authority {
             grants: Grants::Everything,
             basis: Basis {
                 ends_at: Some(found.ends_at),
+                access_key: None,
             },
             context: Context {
                 claims: Arc::new(found.claims),
@@ -478,7 +483,10 @@ impl Authority {
         {
             return Err(Refusal::NoCertificate);
         }
-        match snapshot.stands(&principal, claims.issued_at(), now) {
+        let is_key_there = |id: &String| snapshot.active_access_key(id, now).is_some();
+        let stands = snapshot.stands(&principal, claims.issued_at(), now)
+            && claims.key.as_ref().is_none_or(is_key_there);
+        match stands {
             true => Ok(claims),
             false => Err(Refusal::Revoked),
         }
@@ -618,6 +626,7 @@ fn owner(claims: &Claims, grants: Grants, context: Context) -> Result<Caller, Re
         grants,
         basis: Basis {
             ends_at: Some(Timestamp::from_seconds(claims.exp)),
+            access_key: claims.key.as_deref().map(Into::into),
         },
         context: Context {
             claims: Arc::new(claims.claims.clone()),

@@ -118,10 +118,11 @@ impl Snapshot {
         }
     }
 
-    /// A key, whether or not its owner is let in.
+    /// A key that has not ended, whether or not its owner is let in.
     #[must_use]
-    pub fn access_key(&self, id: &str) -> Option<&AccessKeyRecord> {
-        self.access_keys.get(id)
+    pub fn active_access_key(&self, id: &str, now: Timestamp) -> Option<&AccessKeyRecord> {
+        let key = self.access_keys.get(id);
+        key.filter(|key| key.expires_at.is_none_or(|end| now < end))
     }
 
     /// The policies that concern a principal in a repository.

@@ -199,6 +199,8 @@ impl Grants {
 pub struct Basis {
     /// When it ends. No token lives longer than what it was given for.
     pub ends_at: Option<Timestamp>,
+    /// The AWS-style key that signed, or that a token goes back to. What is given for it goes with it.
+    pub access_key: Option<Arc<str>>,
 }
 
 /// A call's maker, as far as it could be told.

@@ -4,13 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::{Login, send_as};
+use super::{Login, claims, send_as};
 use crate::api::http::Client;
 use crate::support::{Registry, wait};
 
@@ -72,10 +70,6 @@ fn a_job_comes_with_its_platforms_token() {
     let trust = json!({
         "issuer": issuer.url, "audience": "wharf", "claims": {"repository": "org/*"},
     });
-    registry
-        .administer(["trust", "set", "ci"])
-        .stdin(&trust.to_string())
-        .succeeds();
     let policy = json!({"Statement": {
         "Effect": "Allow", "Action": "ecr:*", "Resource": "repository/apps/*",
         "Condition": {"StringEquals": {"claim:repository": "org/app"}},
@@ -84,6 +78,11 @@ fn a_job_comes_with_its_platforms_token() {
     registry
         .administer(set)
         .stdin(&policy.to_string())
+        .succeeds();
+    // The trust comes last: who is let in by it has the policy then.
+    registry
+        .administer(["trust", "set", "ci"])
+        .stdin(&trust.to_string())
         .succeeds();
 
     let login = |name: &str, token: String| Login {
@@ -135,13 +134,6 @@ fn a_job_comes_with_its_platforms_token() {
         let answer = super::send_with(&client, &token, "GET", "/v2/", b"");
         (answer.status == 401).then_some(())
     });
-}
-
-/// The claims of a token.
-fn claims(token: &str) -> Value {
-    let body = token.split('.').nth(1).expect("a body");
-    let body = BASE64_URL_SAFE_NO_PAD.decode(body).expect("base64");
-    serde_json::from_slice(&body).expect("JSON")
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod tokens;
 mod transport;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::api::http::{Answer, Client};
@@ -133,6 +133,13 @@ pub(crate) fn token(client: &Client, login: &Login, scope: &str) -> String {
     let answer = send_as(client, login, "GET", &path, b"");
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["token"].as_str().expect("a token").to_owned()
+}
+
+/// The claims of a token.
+pub(crate) fn claims(token: &str) -> Value {
+    let body = token.split('.').nth(1).expect("a body");
+    let body = BASE64_URL_SAFE_NO_PAD.decode(body).expect("base64");
+    serde_json::from_slice(&body).expect("JSON")
 }
 
 /// Pushes a blob and an image of it as somebody, tagged v1.
