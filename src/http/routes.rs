@@ -17,6 +17,9 @@ use super::{
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
+/// Whatever a browser takes an answer for, it shows and runs nothing of it.
+const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+
 /// The router of the whole server. Wrap it with [`fold`](super::repository_path::fold), which
 /// makes a slashed name one segment.
 pub fn all(state: State) -> Router {
@@ -271,5 +274,8 @@ async fn mark(mut response: Response) -> Response {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(NO_PAGE);
     response
 }
