@@ -101,6 +101,24 @@ impl Snapshot {
         }
     }
 
+    /// Whether a principal is let in. Nobody here knows what certificates there are.
+    #[must_use]
+    pub fn standing(&self, principal: &Principal, now: Timestamp) -> Standing {
+        match principal {
+            Principal::Anonymous | Principal::Named(Kind::Certificate, _) => Standing::LetIn,
+            Principal::Federated { trust, .. } => match self.trusts.contains_key(&**trust) {
+                true => Standing::LetIn,
+                false => Standing::Unknown,
+            },
+            Principal::Named(..) => match self.record(principal) {
+                None => Standing::Unknown,
+                Some(record) if record.disabled => Standing::Disabled,
+                Some(record) if is_active(record, now) => Standing::LetIn,
+                Some(_) => Standing::Expired,
+            },
+        }
+    }
+
     /// Whether what was given to a principal at `since` still counts.
     #[must_use]
     pub fn stands(&self, principal: &Principal, since: Timestamp, now: Timestamp) -> bool {
@@ -176,6 +194,32 @@ impl Snapshot {
     #[must_use]
     pub fn documents(&self) -> &BTreeMap<String, PolicyRecord> {
         &self.documents
+    }
+}
+
+/// Whether a principal is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is, with what it has to show.
+    LetIn,
+    /// There is no such user, robot or trust.
+    Unknown,
+    /// It is shut out for now.
+    Disabled,
+    /// It has ended.
+    Expired,
+}
+
+impl Standing {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LetIn => "active",
+            Self::Unknown => "unknown",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+        }
     }
 }
 

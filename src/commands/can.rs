@@ -48,7 +48,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
     let repository = arguments.repository.as_deref();
     let question = Question::parse(&arguments.who, &arguments.action, repository, context)?;
     office::run(&arguments.flags, |office, _| async move {
-        let explanation = explanation::explain(&*office.snapshot().await?, &question);
+        let explanation =
+            explanation::explain(&*office.snapshot().await?, &question, office.clock.now());
         print!("{}", explanation.text());
         match explanation.decision {
             Decision::Allowed => Ok(()),

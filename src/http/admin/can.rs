@@ -56,6 +56,7 @@ pub(in crate::http) async fn post(
             error.to_string(),
         )
     })?;
-    let explanation = explanation::explain(&state.authority.snapshot(), &question);
+    let explanation =
+        explanation::explain(&state.authority.snapshot(), &question, state.clock.now());
     Ok(Json(explanation.json()))
 }
