@@ -23,6 +23,9 @@ use crate::{random, secret};
 /// Names that clients use for something else.
 const RESERVED: [&str; 5] = ["AWS", "token", "oidc", "anonymous", "root"];
 
+/// The longest life of a robot or a key: a longer one is a slip, and can't be told as a date.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
 /// What may do everything.
 pub const ADMINISTRATOR: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Administrator","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
 
@@ -41,6 +44,9 @@ pub enum Error {
     /// There is no such thing.
     #[error("there is no {0}")]
     Missing(String),
+    /// It would be dead at birth, or live for longer than anybody plans.
+    #[error("a lifetime is longer than 0s, and of at most ten years")]
+    Lifetime,
     /// The password is not taken.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -198,20 +204,30 @@ impl Administration {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`], [`Error::Exists`].
+    /// [`Error::Name`], [`Error::Lifetime`], [`Error::Exists`].
     pub async fn add_robot(
         &self,
         name: &str,
         description: &str,
-        expires_at: Option<Timestamp>,
+        lifetime: Option<Duration>,
     ) -> Result<Created, Error> {
         let name = checked(name)?;
+        let expires_at = self.end(lifetime)?;
         let secret = secret::generate();
         let mut record = self.record("robot", name, secret::hash(&secret), description);
         record.expires_at = expires_at;
         self.add(record).await?;
         let principal = Principal::robot(name);
         Ok(Created { principal, secret })
+    }
+
+    /// When something ends that lives for so long from now.
+    fn end(&self, lifetime: Option<Duration>) -> Result<Option<Timestamp>, Error> {
+        match lifetime {
+            None => Ok(None),
+            Some(lifetime) if lifetime.is_zero() || lifetime > LONGEST_LIFE => Err(Error::Lifetime),
+            Some(lifetime) => Ok(Some(self.clock.now().after(lifetime))),
+        }
     }
 
     fn record(&self, kind: &str, name: &str, secret: String, description: &str) -> PrincipalRecord {
@@ -236,18 +252,38 @@ impl Administration {
         }
     }
 
+    /// Gives a user another password, shuts it out, or lets it in again. What was given out before
+    /// counts no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`], [`Error::Password`].
+    pub async fn change_user(
+        &self,
+        name: &str,
+        password: Option<&str>,
+        disabled: Option<bool>,
+    ) -> Result<(), Error> {
+        let secret = match password {
+            None => None,
+            Some(password) => Some(hashed(password.to_owned()).await?),
+        };
+        let is_change = secret.is_some() || disabled.is_some();
+        let change = PrincipalChange {
+            valid_from: is_change.then(|| self.clock.now()),
+            secret,
+            disabled,
+        };
+        self.change(Kind::User, name, change).await
+    }
+
     /// Gives a user another password. What was given out before counts no more.
     ///
     /// # Errors
     ///
     /// [`Error::Missing`], [`Error::Password`].
     pub async fn set_password(&self, name: &str, password: &str) -> Result<(), Error> {
-        let change = PrincipalChange {
-            secret: Some(hashed(password.to_owned()).await?),
-            valid_from: Some(self.clock.now()),
-            ..PrincipalChange::default()
-        };
-        self.change(Kind::User, name, change).await
+        self.change_user(name, Some(password), None).await
     }
 
     /// Gives a robot another secret, and tells it. The old one counts no more.
@@ -300,12 +336,13 @@ impl Administration {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`].
+    /// [`Error::Lifetime`], [`Error::Missing`].
     pub async fn add_access_key(
         &self,
         owner: &Principal,
-        expires_at: Option<Timestamp>,
+        lifetime: Option<Duration>,
     ) -> Result<CreatedKey, Error> {
+        let expires_at = self.end(lifetime)?;
         let records = self.metadata.access_records().await?;
         let is_there = records
             .principals

@@ -53,8 +53,10 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             expires_in,
             flags,
         } => office::run(&flags, |office, _| async move {
-            let ends = office.ends(expires_in);
-            let key = office.admin().add_access_key(&principal, ends).await?;
+            let key = office
+                .admin()
+                .add_access_key(&principal, expires_in)
+                .await?;
             office.did("key add", &key.id).await?;
             println!("AWS_ACCESS_KEY_ID={}", key.id);
             println!("AWS_SECRET_ACCESS_KEY={}", key.secret);

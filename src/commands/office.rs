@@ -66,11 +66,6 @@ impl Office {
         Ok(recorded.map_err(crate::app::Error::Metadata)?)
     }
 
-    /// When something ends that lives for so long from now.
-    pub(super) fn ends(&self, lifetime: Option<Duration>) -> Option<Timestamp> {
-        lifetime.map(|lifetime| self.clock.now().after(lifetime))
-    }
-
     /// Something that the command line changes.
     pub(super) fn change(&self) -> Change {
         Change::new(ACTOR, self.clock.now())
@@ -92,12 +87,31 @@ pub(super) fn read_stdin() -> Result<String, Error> {
     Ok(text.to_owned())
 }
 
-/// A moment as people read it.
+/// A moment as people read it; one behind the year 9999 as the last of that.
 pub(super) fn shown(time: Option<Timestamp>) -> String {
+    const LAST: u64 = 253_402_300_799;
     let Some(time) = time else {
         return "-".to_owned();
     };
     let seconds = u64::try_from(time.as_seconds()).unwrap_or_default();
-    let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST));
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_can_be_shown() {
+        for (microseconds, want) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (i64::MIN, "1970-01-01T00:00:00Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            let time = Timestamp::from_micros(microseconds);
+            assert_eq!(shown(Some(time)), want);
+        }
+        assert_eq!(shown(None), "-");
+    }
 }

@@ -73,8 +73,10 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             grant,
             flags,
         } => office::run(&flags, |office, _| async move {
-            let ends = office.ends(expires_in);
-            let robot = office.admin().add_robot(&name, &description, ends).await?;
+            let robot = office
+                .admin()
+                .add_robot(&name, &description, expires_in)
+                .await?;
             let principal = robot.principal.to_string();
             office.did("robot add", &principal).await?;
             if let Some(document) = grant.document() {

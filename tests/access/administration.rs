@@ -167,8 +167,25 @@ fn administration_works_over_http_as_on_the_command_line() {
         204
     );
     assert_eq!(send_as(&client, &bob, "GET", "/v2/", b"").status, 401);
+    assert_eq!(call("PATCH", "users/bob", json!({})).0, 204);
     assert_eq!(call("DELETE", "users/bob", json!({})).0, 204);
-    assert_eq!(call("DELETE", "users/bob", json!({})).0, 404);
+    for (method, path, body, want) in [
+        ("DELETE", "users/bob", json!({}), 404),
+        ("PATCH", "users/bob", json!({}), 404),
+        ("PATCH", "robots/bob", json!({"disabled": true}), 404),
+        ("DELETE", "users/%ff", json!({}), 400),
+        ("GET", "policies/%ff", json!({}), 400),
+    ] {
+        let (status, answer) = call(method, path, body);
+        assert_eq!(status, want, "{method} {path}");
+        assert!(answer["errors"][0]["code"].is_string(), "{answer}");
+    }
+    for lifetime in ["0s", "11years", "9999999999y"] {
+        let new = json!({"name": "slip", "expires_in": lifetime});
+        assert_eq!(call("POST", "robots", new).0, 400, "{lifetime}");
+        let new = json!({"principal": "user/root-of-all", "expires_in": lifetime});
+        assert_eq!(call("POST", "keys", new).0, 400, "{lifetime}");
+    }
 
     // Both see what the other made.
     let listed = registry.administer(["user", "list"]).succeeds();
@@ -201,6 +218,47 @@ fn the_answer_to_who_can_tells_each_rule() {
         .administer(["can", "alice", "Fly", "other"])
         .fails();
     assert!(said.contains("Fly is no action"), "{said}");
+}
+
+#[test]
+fn who_is_not_let_in_can_do_nothing() {
+    let registry = Registry::private();
+    user(&registry, "alice", "push", "*");
+    registry.administer(["user", "disable", "alice"]).succeeds();
+    registry
+        .administer(["robot", "add", "short", "--allow", "push"])
+        .args(["--expires-in", "1ms"])
+        .succeeds();
+    let policy =
+        r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}}"#;
+    registry
+        .administer(["policy", "set", "registry"])
+        .stdin(policy)
+        .succeeds();
+    let admin = user(&registry, "root-of-all", "admin", "*");
+    let client = Client::new(registry.base());
+    for (who, why, word) in [
+        ("user/alice", "is disabled", "disabled"),
+        ("robot/short", "has expired", "expired"),
+        ("user/nobody", "is not known here", "unknown"),
+        ("federated/nothing/a", "is not known here", "unknown"),
+    ] {
+        let output = registry.administer(["can", who, "PutImage", "a"]).run();
+        let said = output.stdout;
+        assert_eq!(output.code, Some(1), "{said}");
+        assert!(said.starts_with(&format!("denied: {who}")), "{said}");
+        assert!(said.contains(&format!("{who} {why}")), "{said}");
+        let question = json!({"principal": who, "action": "PutImage", "repository": "a"});
+        let answer = send_json(&client, &admin, "POST", "/admin/v1/can", &question).json();
+        assert_eq!(
+            (&answer["allowed"], &answer["principal"]),
+            (&json!(false), &json!(word))
+        );
+    }
+    let said = registry
+        .administer(["can", "certificate/node", "PutImage", "a"])
+        .succeeds();
+    assert!(said.starts_with("allowed"), "{said}");
 }
 
 #[test]
@@ -341,6 +399,34 @@ fn commands_say_what_is_wrong() {
             "there is no user/nobody",
         ),
         (&["key", "add", "nobody"], "", "a principal reads"),
+        (
+            &["robot", "add", "x", "--expires-in", "99999999999y"],
+            "",
+            "at most ten years",
+        ),
+        (
+            &["robot", "add", "x", "--expires-in", "0s"],
+            "",
+            "longer than 0s",
+        ),
+        (
+            &["key", "add", "user/admin", "--expires-in", "9000y"],
+            "",
+            "at most ten years",
+        ),
+        (
+            &[
+                "robot",
+                "add",
+                "x",
+                "--allow",
+                "pull",
+                "--on",
+                "Bad Pattern!",
+            ],
+            "",
+            "no repository has such a name",
+        ),
         (&["key", "remove", "X"], "", "there is no access key X"),
         (&["policy", "set", "registry"], "{", "it is no JSON"),
         (&["policy", "set", "nowhere"], "{}", "not to nowhere"),

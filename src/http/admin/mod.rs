@@ -70,14 +70,13 @@ async fn changed(state: &State) {
     }
 }
 
-/// When something ends that lives for so long from now.
-fn expiry(state: &State, after: Option<&str>) -> Result<Option<Timestamp>, Error> {
-    let Some(text) = after else { return Ok(None) };
-    let lifetime: Duration = humantime::parse_duration(text).map_err(|error| {
+/// How long something shall live, such as `90days`.
+fn lifetime(text: Option<&str>) -> Result<Option<Duration>, Error> {
+    let parsed = text.map(humantime::parse_duration).transpose();
+    parsed.map_err(|error| {
         let message = format!("expires_in: {error}");
         Error::new(StatusCode::BAD_REQUEST, Code::Unsupported, message)
-    })?;
-    Ok(Some(state.clock.now().after(lifetime)))
+    })
 }
 
 pub(super) fn rfc3339(time: Timestamp) -> Option<String> {
@@ -104,7 +103,8 @@ impl From<administration::Error> for Error {
             Admin::Name => (StatusCode::BAD_REQUEST, Code::NameInvalid),
             Admin::Exists(_) => (StatusCode::CONFLICT, Code::Unsupported),
             Admin::Missing(_) => (StatusCode::NOT_FOUND, Code::NameUnknown),
-            Admin::Password(_)
+            Admin::Lifetime
+            | Admin::Password(_)
             | Admin::Policy(_)
             | Admin::Target(_)
             | Admin::Trust(_)

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use wharf_auth::administration::Created;
 use wharf_auth::identity::Kind;
 
-use super::{body, changed, described, expiry};
+use super::{body, changed, described, lifetime};
 use crate::http::State as Shared;
 use crate::http::error::Error;
+use crate::http::extract::Path;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,10 +49,10 @@ pub(in crate::http) async fn add(
     bytes: Body,
 ) -> Result<Response, Error> {
     let new: New = body(&headers, bytes).await?;
-    let expires_at = expiry(&state, new.expires_in.as_deref())?;
+    let lifetime = lifetime(new.expires_in.as_deref())?;
     let created = state
         .administration
-        .add_robot(&new.name, &new.description, expires_at)
+        .add_robot(&new.name, &new.description, lifetime)
         .await?;
     changed(&state).await;
     Ok((StatusCode::CREATED, Json(told(&created))).into_response())

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{body, changed};
 use crate::http::State as Shared;
 use crate::http::error::Error;
+use crate::http::extract::Path;
 
 /// `GET /admin/v1/trusts`.
 pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use wharf_auth::identity::Kind;
 use super::{body, changed, described};
 use crate::http::State as Shared;
 use crate::http::error::Error;
+use crate::http::extract::Path;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,15 +65,10 @@ pub(in crate::http) async fn change(
     bytes: Body,
 ) -> Result<StatusCode, Error> {
     let change: Change = body(&headers, bytes).await?;
-    if let Some(password) = &change.password {
-        state.administration.set_password(&name, password).await?;
-    }
-    if let Some(disabled) = change.disabled {
-        state
-            .administration
-            .set_disabled(Kind::User, &name, disabled)
-            .await?;
-    }
+    state
+        .administration
+        .change_user(&name, change.password.as_deref(), change.disabled)
+        .await?;
     changed(&state).await;
     Ok(StatusCode::NO_CONTENT)
 }
