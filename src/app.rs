@@ -24,10 +24,10 @@ use crate::config::Config;
 use crate::events::{self, Dispatcher, Endpoints, Feed};
 use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
-use crate::jobs::{lifecycle, refresh, sweep};
+use crate::jobs::{collection, lifecycle, refresh, sweep};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::registry::{self, Lifecycles, Registry};
+use crate::registry::{self, Collector, Graces, Lifecycles, Registry};
 use crate::shutdown::Shutdown;
 
 /// Why the server can't start.
@@ -182,6 +182,7 @@ impl App {
         let lifecycles =
             Lifecycles::new(self.office.metadata.clone(), Arc::clone(&self.office.clock));
         jobs.spawn(lifecycle::run(lifecycles, every, shutdown.token()));
+        self.collect(&jobs, shutdown.token());
         let registry = Arc::clone(&self.registry);
         jobs.spawn(lifecycle::record_pulls(registry, shutdown.token()));
         let every = config.auth.refresh_every.duration();
@@ -217,6 +218,21 @@ impl App {
 }
 
 impl App {
+    /// Starts the collection of what nothing needs, where it is wanted.
+    fn collect(&self, jobs: &TaskTracker, stop: CancellationToken) {
+        let gc = &self.config.gc;
+        let (every, grace) = (gc.run_every.duration(), gc.grace.duration());
+        if every.is_zero() {
+            return;
+        }
+        let instance = Arc::clone(&self.instance);
+        let collector = collector(&self.config, &self.office, instance);
+        let clock = Arc::clone(&self.office.clock);
+        jobs.spawn(async move {
+            collection::run(collector, &*clock, every, grace, stop).await;
+        });
+    }
+
     /// Who delivers events.
     fn dispatcher(&self) -> Dispatcher {
         let events = &self.config.events;
@@ -303,6 +319,37 @@ pub(crate) fn origin(config: &Config, instance: &str) -> events::Origin {
     }
 }
 
+/// Who collects what nothing needs, as a process of this name.
+pub(crate) fn collector(config: &Config, office: &Office, holder: Arc<str>) -> Collector {
+    let gc = &config.gc;
+    let graces = Graces {
+        trash: gc.keep_deleted.duration(),
+        review: gc.grace.duration(),
+        condemned: gc.keep_condemned.duration(),
+    };
+    let clock = Arc::clone(&office.clock);
+    Collector::new(office.metadata.clone(), clock, graces, holder)
+}
+
+/// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running
+/// server has the folder and does so itself.
+///
+/// # Errors
+///
+/// When the folder can't be used.
+pub(crate) async fn remove_needless_bytes(
+    config: &Config,
+    office: &Office,
+) -> Result<Option<u64>, Error> {
+    let disk = match DiskStore::open(config.data()) {
+        Ok(disk) => disk,
+        Err(disk::OpenError::Locked(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let swept = registry(config, office, disk).sweep().await?;
+    Ok(Some(swept.removals))
+}
+
 fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
     let settings = registry::Settings {
         creation: match config.registry.create_on_push {
@@ -312,6 +359,7 @@ fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
         missing_content: config.registry.missing_content.into(),
         uploads_per_principal: config.uploads.open_per_principal,
         upload_expiry: config.uploads.expire_after.duration(),
+        grace: config.gc.grace.duration(),
         default_lifecycle_policy: match config.lifecycle.default_policy.as_str() {
             "" => None,
             policy => Some(policy.to_owned()),

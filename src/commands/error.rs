@@ -50,6 +50,15 @@ pub(super) enum Error {
     /// There is no such tag.
     #[error("there is no tag {0}")]
     NoTag(wharf_storage::oci::Tag),
+    /// There is no such thing in the trash.
+    #[error("there is no {0} in the trash")]
+    NotInTrash(String),
+    /// A tag can't be taken back.
+    #[error("{0}")]
+    RollBack(String),
+    /// Nothing was collected.
+    #[error("{0}")]
+    Collection(String),
     /// The cursor leads nowhere.
     #[error(transparent)]
     Cursor(feed::Error),

@@ -7,7 +7,8 @@
 //! | `healthcheck` | asks a running server whether it is ready |
 //! | `user`, `robot`, `key` | who there is, and what they show |
 //! | `policy` | who may do what, and whose tokens are taken |
-//! | `lifecycle`, `tag` | what removes images, and what keeps them |
+//! | `lifecycle`, `tag` | what removes images, and what keeps them; where a tag has been |
+//! | `gc`, `trash`, `why` | what nothing needs any more, what can be restored, and why |
 //! | `can` | whether somebody may, and why |
 //! | `audit` | who did what |
 //! | `events` | what happened |
@@ -23,6 +24,7 @@ mod endpoint;
 mod environment;
 mod error;
 mod events;
+mod gc;
 mod grant;
 mod healthcheck;
 mod key;
@@ -33,7 +35,9 @@ mod policy;
 mod robot;
 mod serve;
 mod tag;
+mod trash;
 mod user;
+mod why;
 
 use std::process::ExitCode;
 
@@ -75,9 +79,17 @@ enum Command {
     /// Tell what lifecycle policies would do, or run them
     #[command(subcommand)]
     Lifecycle(lifecycle::Command),
-    /// Lock tags against lifecycle policies
+    /// Lock tags against lifecycle policies, tell where they have been, take them back
     #[command(subcommand)]
     Tag(tag::Command),
+    /// Collect what nothing needs any more, or tell what would go
+    #[command(subcommand)]
+    Gc(gc::Command),
+    /// Show what was deleted, and restore it
+    #[command(subcommand)]
+    Trash(trash::Command),
+    /// Tell what keeps a digest, or what removed it
+    Why(why::Arguments),
     /// Tell whether somebody may do something, and why
     Can(can::Arguments),
     /// Show who did what
@@ -105,6 +117,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Trust(command) => policy::run_trust(command),
         Command::Lifecycle(command) => lifecycle::run(command),
         Command::Tag(command) => tag::run(command),
+        Command::Gc(command) => gc::run(command),
+        Command::Trash(command) => trash::run(command),
+        Command::Why(arguments) => why::run(arguments),
         Command::Can(arguments) => can::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),
         Command::Events(command) => events::run(command),

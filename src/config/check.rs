@@ -134,6 +134,7 @@ fn limits(config: &Config) -> impl Iterator<Item = Fault> {
         one("uploads.open_per_principal", uploads.open_per_principal),
         some_time("uploads.sweep_every", uploads.sweep_every),
         some_time("lifecycle.run_every", config.lifecycle.run_every),
+        some_time("gc.grace", config.gc.grace),
         some_time("events.keep", config.events.keep),
         some_time("events.give_up_after", config.events.give_up_after),
         some_time("auth.refresh_every", config.auth.refresh_every),

@@ -17,6 +17,7 @@
 //! | `outbound` | `[outbound]`: requests of the server's own |
 //! | `ecr` | `[ecr]`: what the ECR API says of itself |
 //! | `lifecycle` | `[lifecycle]`: policies that remove images |
+//! | `gc` | `[gc]`: the trash, and the collection of what nothing needs |
 //! | `audit` | `[audit]`: the log of who did what |
 //! | `events` | `[events]`: the log of what happened, and its deliveries |
 //! | `units` | durations and sizes as texts |
@@ -30,6 +31,7 @@ mod check;
 mod ecr;
 mod error;
 mod events;
+mod gc;
 mod lifecycle;
 mod log;
 mod metrics;
@@ -53,6 +55,7 @@ pub use auth::Auth;
 pub use ecr::Ecr;
 pub use error::{Error, Fault};
 pub use events::Events;
+pub use gc::Gc;
 pub use lifecycle::Lifecycle;
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
@@ -88,6 +91,8 @@ pub struct Config {
     pub tls: Tls,
     /// Requests of the server's own.
     pub outbound: Outbound,
+    /// The trash, and the collection of what nothing needs.
+    pub gc: Gc,
     /// The log of who did what.
     pub audit: Audit,
     /// The log of what happened, and its deliveries.

@@ -3,11 +3,13 @@
 //! | module | job |
 //! |---|---|
 //! | `sweep` | ends forgotten uploads and removes needless bytes, again and again |
+//! | `collection` | collects what nothing needs |
 //! | `lifecycle` | runs lifecycle policies, writes when images were pulled |
 //! | `refresh` | sees what has changed about who may do what |
 //!
 //! Each job is a task with a name, and ends when the server drains.
 
+pub mod collection;
 pub mod lifecycle;
 pub mod refresh;
 pub mod sweep;

@@ -13,10 +13,12 @@
 //! | `lifecycle` | running lifecycle policies |
 //! | `lease` | one request at a time in an upload |
 //! | `referrers` | the referrers of a manifest, of both kinds |
+//! | `collection` | collecting what nothing needs any more |
 //! | `delete` | taking manifests, tags and blobs out of sight |
 //! | `sweep` | ending forgotten uploads, removing needless bytes |
 //! | `error` | what can be wrong, in the domain's words |
 
+mod collection;
 mod delete;
 mod error;
 mod lease;
@@ -42,6 +44,7 @@ use wharf_storage::upload::UploadStore;
 
 use self::lease::Leases;
 
+pub use collection::{Collected, Collector, Graces, Run, Trust};
 pub use error::Error;
 pub use lifecycle::{Lifecycles, Ran};
 pub use page::Page;
@@ -64,6 +67,8 @@ pub struct Settings {
     pub upload_expiry: Duration,
     /// The lifecycle policy of new repositories, JSON.
     pub default_lifecycle_policy: Option<String>,
+    /// How long a blob stays that no manifest names.
+    pub grace: Duration,
 }
 
 /// Who asks for a change, and by which request.

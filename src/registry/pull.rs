@@ -19,6 +19,27 @@ impl Registry {
         blob.ok_or_else(|| Error::BlobUnknown(digest.clone()))
     }
 
+    /// A blob of a repository, for one who wants to rely on its being there: it stays for half a
+    /// grace at least.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BlobUnknown`].
+    pub async fn blob_to_rely_on(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Blob, Error> {
+        let found = self.metadata.blob_under_review(repository, digest).await?;
+        let (blob, since) = found.ok_or_else(|| Error::BlobUnknown(digest.clone()))?;
+        let now = self.clock.now();
+        // Most blobs are not under review, or have just come, so that most answers write nothing.
+        if since.is_some_and(|since| since < now.before(self.settings.grace / 2)) {
+            self.metadata.touch_blob(repository, digest, now).await?;
+        }
+        Ok(blob)
+    }
+
     /// The bytes of a blob, or of a part of it that lies inside.
     ///
     /// # Errors

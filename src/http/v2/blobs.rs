@@ -88,7 +88,7 @@ pub(in crate::http) async fn head(
     Access { repository, .. }: Access,
     Last(digest): Last<Digest>,
 ) -> Result<HeaderMap, Error> {
-    let blob = state.registry.blob(&repository, &digest).await?;
+    let blob = state.registry.blob_to_rely_on(&repository, &digest).await?;
     let mut answer = describe(&blob);
     answer.insert(header::CONTENT_LENGTH, blob.size.into());
     Ok(answer)

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::events::{Change, Journal};
 use super::repositories::{self, Creation};
 use super::transaction::{Row, Transaction};
-use super::{Metadata, removals, uploads};
+use super::{Metadata, collection, removals, uploads};
 use crate::blob::Location;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, RepositoryName};
@@ -60,6 +60,41 @@ impl Metadata {
         self.read(move |transaction| {
             let row = linked(transaction, &repository, &digest)?;
             row.map(|(_, blob)| Ok(blob)).transpose()
+        })
+        .await
+    }
+
+    /// The blob that `repository` has under `digest`, and since when it is up for review, if it is.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn blob_under_review(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(Blob, Option<Timestamp>)>, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.read(move |transaction| {
+            let row = transaction.query_one(
+                "SELECT blobs.size_bytes, blobs.location, reviews.since FROM blobs
+                 JOIN blob_links ON blob_links.blob_id = blobs.id
+                 JOIN repositories ON repositories.id = blob_links.repository_id
+                 LEFT JOIN reviews ON reviews.repository_id = blob_links.repository_id
+                                  AND reviews.blob_id = blob_links.blob_id
+                 WHERE blobs.digest = $1 AND repositories.name = $2
+                   AND blob_links.deleted_at IS NULL",
+                &[digest.as_str().into(), repository.as_str().into()],
+            )?;
+            let read = |mut row: Row| {
+                let blob = Blob {
+                    digest: digest.clone(),
+                    size: row.size("a blob's size")?,
+                    location: row.parsed("a blob's location")?,
+                };
+                Ok((blob, row.optional_time("since")?))
+            };
+            row.map(read).transpose()
         })
         .await
     }
@@ -151,21 +186,22 @@ impl Metadata {
     ) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
         self.write(move |transaction| {
-            let changed = transaction.execute(
+            let row = transaction.query_one(
                 "UPDATE blob_links SET deleted_at = $3
                  WHERE deleted_at IS NULL
                    AND repository_id = (SELECT id FROM repositories WHERE name = $1)
-                   AND blob_id = (SELECT id FROM blobs WHERE digest = $2)",
+                   AND blob_id = (SELECT id FROM blobs WHERE digest = $2)
+                 RETURNING repository_id, blob_id",
                 &[
                     repository.as_str().into(),
                     digest.as_str().into(),
                     now.into(),
                 ],
             )?;
-            if changed == 0 {
-                return Err(Error::BlobUnknown(digest.clone()));
-            }
-            Ok(())
+            let mut row = row.ok_or_else(|| Error::BlobUnknown(digest.clone()))?;
+            let repository_id = row.integer("a repository's id")?;
+            let blob_id = row.integer("a blob's id")?;
+            collection::put_up(transaction, repository_id, blob_id, now)
         })
         .await
     }
@@ -200,6 +236,7 @@ fn linked(
     row.map(read).transpose()
 }
 
+/// Lets a repository see a blob.
 fn link(
     transaction: &mut dyn Transaction,
     repository_id: i64,
@@ -212,7 +249,9 @@ fn link(
          DO UPDATE SET deleted_at = NULL, linked_at = excluded.linked_at",
         &[repository_id.into(), blob_id.into(), now.into()],
     )?;
-    Ok(())
+    collection::revive(transaction, blob_id)?;
+    // Perhaps no manifest will ever name it.
+    collection::put_up(transaction, repository_id, blob_id, now)
 }
 
 fn finish_upload(

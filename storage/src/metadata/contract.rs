@@ -15,6 +15,8 @@ use crate::upload::{Progress, UploadId};
 
 #[path = "contract_access.rs"]
 mod access;
+#[path = "contract_collection.rs"]
+mod collection;
 #[path = "contract_events.rs"]
 mod events;
 #[path = "contract_images.rs"]
@@ -41,6 +43,7 @@ pub(crate) async fn holds(metadata: &Metadata) {
     access::holds(metadata).await;
     images::holds(metadata).await;
     events::holds(metadata).await;
+    collection::holds(metadata).await;
 }
 
 fn by(actor: &str, now: Timestamp) -> Change {

@@ -14,7 +14,11 @@
 //! | `manifests` | pushing, reading and deleting manifests |
 //! | `tags`, `referrers`, `repositories` | lists, a page at a time |
 //! | `uploads` | the rows of uploads under way |
+//! | `collection` | what nothing needs any more, step by step until it is forgotten |
 //! | `removals` | bytes that wait to be removed |
+//! | `trash` | what was deleted, and bringing it back; the history of tags |
+//! | [`provenance`] | what keeps a digest, or what removed it |
+//! | `jobs` | work that one server does at a time |
 //! | `settings` | what a repository is besides its images |
 //! | `images` | lists of images, their times, leases |
 //! | `documents` | settings of the registry |
@@ -31,13 +35,16 @@
 mod access;
 mod audit;
 mod blobs;
+mod collection;
 mod database;
 mod documents;
 mod endpoints;
 mod error;
 mod events;
 mod images;
+mod jobs;
 mod manifests;
+pub mod provenance;
 mod referrers;
 mod removals;
 mod repositories;
@@ -45,6 +52,7 @@ mod settings;
 pub mod sqlite;
 mod tags;
 mod transaction;
+mod trash;
 mod uploads;
 
 use std::sync::Arc;
@@ -57,6 +65,7 @@ pub use access::{
 };
 pub use audit::{AuditEntry, AuditQuery, AuditRecord};
 pub use blobs::{Blob, FinishedUpload, Stored};
+pub use collection::{Ages, Forgotten, Plan, Purged, Reviewed};
 pub use database::{Database, Job};
 pub use documents::{Document, Replace};
 pub use endpoints::{
@@ -66,12 +75,14 @@ pub use endpoints::{
 pub use error::Error;
 pub use events::{Cause, Change, Event, EventDetail, EventKind, Events, Stream, StreamError};
 pub use images::{Image, ImageFacts, Pull, Pulled, StorageClass};
+pub use jobs::Hold;
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
 pub use settings::{
     Deleted, RepositoryRecord, RepositorySettings, TagMutability, TagMutabilityError,
 };
 pub use transaction::{Row, Transaction, Value};
+pub use trash::{Restored, RolledBack, TagMove, Trashed};
 pub use uploads::{NewUpload, Upload};
 
 /// The metadata of a registry.

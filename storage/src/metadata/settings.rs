@@ -307,6 +307,13 @@ impl Metadata {
                     &[id.into(), now.into()],
                 ),
                 (
+                    "INSERT INTO reviews (repository_id, blob_id, since)
+                     SELECT repository_id, blob_id, CAST($2 AS BIGINT) FROM blob_links
+                     WHERE repository_id = $1
+                     ON CONFLICT (repository_id, blob_id) DO UPDATE SET since = excluded.since",
+                    &[id.into(), now.into()],
+                ),
+                (
                     "UPDATE repositories SET deleted_at = $2 WHERE id = $1",
                     &[id.into(), now.into()],
                 ),

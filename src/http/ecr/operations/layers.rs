@@ -80,7 +80,8 @@ pub(super) async fn complete(call: &Call, input: &Input) -> Result<Value, Error>
         let message = format!("the upload '{}' has no bytes", session.id);
         return Err(Error::new("EmptyUploadException", message));
     }
-    if registry.blob(&session.repository, &digest).await.is_ok() {
+    let found = registry.blob_to_rely_on(&session.repository, &digest).await;
+    if found.is_ok() {
         let _ = registry.cancel_upload(&session).await;
         let message = format!("Layer with digest '{digest}' already exists in the repository");
         return Err(Error::new("LayerAlreadyExistsException", message));
@@ -112,7 +113,8 @@ pub(super) async fn check(call: &Call, input: &Input) -> Result<Value, Error> {
             }));
             continue;
         };
-        match call.state.registry.blob(&name, &digest).await {
+        let found = call.state.registry.blob_to_rely_on(&name, &digest).await;
+        match found {
             Ok(blob) => layers.push(json!({
                 "layerDigest": digest,
                 "layerAvailability": "AVAILABLE",
