@@ -12,6 +12,7 @@ use wharf_storage::metadata::{
     SigningKeyRecord, TrustRecord,
 };
 
+use crate::directory::Snapshot;
 use crate::identity::{Kind, Principal, is_name};
 use crate::oidc::{Trust, TrustError};
 use crate::password::{self, PasswordError};
@@ -106,34 +107,52 @@ impl Administration {
         }
     }
 
-    /// Makes the first administrator when there is no principal at all, and tells its password.
+    /// Makes an administrator when nobody who is let in could be one, and tells its password. Of
+    /// several servers that start at once, one does.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn first_administrator(&self) -> Result<Option<Created>, Error> {
         let (password, now) = (random::text(), self.clock.now());
-        let principal = PrincipalRecord {
-            kind: "user".into(),
-            name: "admin".into(),
-            secret: hashed(password.clone()).await?,
-            description: "made at the first start".into(),
-            created_at: now,
-            expires_at: None,
-            disabled: false,
-            valid_from: now,
-        };
-        let policy = PolicyRecord {
-            target: "user/admin".into(),
-            document: ADMINISTRATOR.into(),
-            updated_by: "wharf".into(),
-            updated_at: now,
-        };
-        let made = self.metadata.add_first_principal(principal, policy).await?;
-        Ok(made.then(|| Created {
-            principal: Principal::user("admin"),
-            secret: password,
-        }))
+        let secret = hashed(password.clone()).await?;
+        loop {
+            let snapshot = Snapshot::new(self.metadata.access_records().await?, &self.sealer);
+            if snapshot.has_administrator(now) {
+                return Ok(None);
+            }
+            let principal = (1..)
+                .map(|number| match number {
+                    1 => Principal::user("admin"),
+                    number => Principal::user(&format!("admin-{number}")),
+                })
+                .find(|principal| snapshot.record(principal).is_none())
+                .expect("numbers don't end");
+            let target = principal.to_string();
+            let record = PrincipalRecord {
+                description: "made when there was no administrator".into(),
+                ..self.record(
+                    "user",
+                    target.trim_start_matches("user/"),
+                    secret.clone(),
+                    "",
+                )
+            };
+            let policy = PolicyRecord {
+                target,
+                document: ADMINISTRATOR.into(),
+                updated_by: "wharf".into(),
+                updated_at: now,
+            };
+            // What was read is still so, or it is read again.
+            let seen = snapshot.revision;
+            if self.metadata.add_principal_at(seen, record, policy).await? {
+                return Ok(Some(Created {
+                    principal,
+                    secret: password,
+                }));
+            }
+        }
     }
 
     /// Makes the key that signs tokens when there is none.
@@ -454,3 +473,7 @@ async fn hashed(password: String) -> Result<String, PasswordError> {
         .await
         .expect("hashing does not panic")
 }
+
+#[cfg(test)]
+#[path = "administration_tests.rs"]
+mod tests;

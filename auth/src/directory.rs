@@ -13,9 +13,10 @@ use wharf_storage::metadata::{
 };
 use wharf_storage::oci::RepositoryName;
 
-use crate::identity::{Kind, Principal};
+use crate::action::Action;
+use crate::identity::{Context, Kind, Principal};
 use crate::oidc::Trust;
-use crate::policy::{Attached, Attachment, Document};
+use crate::policy::{self, Attached, Attachment, Document, Request};
 use crate::seal::Sealer;
 use crate::token::SigningKey;
 
@@ -37,7 +38,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn new(records: AccessRecords, sealer: &Sealer) -> Self {
+    /// The picture of what was read, as far as the server's key opens it.
+    #[must_use]
+    pub fn new(records: AccessRecords, sealer: &Sealer) -> Self {
         let (mut users, mut robots) = (HashMap::new(), HashMap::new());
         for record in records.principals {
             match record.kind.as_str() {
@@ -117,6 +120,30 @@ impl Snapshot {
                 Some(_) => Standing::Expired,
             },
         }
+    }
+
+    /// Whether somebody who is let in could administer the registry, in some circumstances.
+    #[must_use]
+    pub fn has_administrator(&self, now: Timestamp) -> bool {
+        let records = self.users.values().chain(self.robots.values());
+        let named = records.map(|record| format!("{}/{}", record.kind, record.name));
+        let federated = self.trusts.keys().map(|name| format!("federated/{name}"));
+        let certified = self.documents.keys().cloned();
+        let certified = certified.filter(|target| target.starts_with("certificate/"));
+        let mut principals = named
+            .chain(federated)
+            .chain(certified)
+            .filter_map(|text| text.parse::<Principal>().ok());
+        principals.any(|principal| {
+            let request = Request {
+                principal: &principal,
+                action: Action::Administer,
+                repository: None,
+                context: &Context::default(),
+            };
+            self.standing(&principal, now) == Standing::LetIn
+                && policy::could_allow(self.policies(&principal, None), request)
+        })
     }
 
     /// Whether what was given to a principal at `since` still counts.

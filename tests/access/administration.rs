@@ -1,6 +1,7 @@
 //! `/admin/v1`, the command line, and what the audit log has of both.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::Duration;
 
@@ -10,24 +11,61 @@ use super::{Login, behind, send_as, send_json, user};
 use crate::api::http::Client;
 use crate::support::{Process, Registry, folder, wait};
 
+/// Starts a server on a folder, and gives the lines that it prints behind its address.
+fn start(data: &Path) -> (Process, String, impl Iterator<Item = String>) {
+    let mut command = process::Command::new(env!("CARGO_BIN_EXE_wharf"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(data).env("WHARF__AUTH__ENABLED", "true");
+    command.stdout(Stdio::piped());
+    let mut server = Process::start(&command);
+    let stdout = server.child().stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout)
+        .lines()
+        .map(|line| line.expect("a line"));
+    let base = lines.next().expect("an address");
+    (server, base, lines)
+}
+
+/// What a server prints behind its address until it ends.
+fn told_at_start(data: &Path) -> String {
+    let (mut server, _, lines) = start(data);
+    server.signal("TERM");
+    assert!(server.wait(Duration::from_secs(20)).success());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_administrator_is_made_while_nobody_could_be_one() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let wharf = |words: &[&str]| {
+        crate::support::Command::program(env!("CARGO_BIN_EXE_wharf"))
+            .args(words)
+            .arg("--data")
+            .arg(&data)
+    };
+    // Who was added first is none.
+    wharf(&["user", "add", "bob", "--allow", "pull"]).succeeds();
+    wharf(&["user", "add", "admin", "--allow", "pull"]).succeeds();
+    let told = told_at_start(&data);
+    assert!(told.contains("User: admin-2, password: "), "{told}");
+    assert_eq!(told_at_start(&data), "", "there is one now");
+    wharf(&["user", "disable", "admin-2"]).succeeds();
+    assert!(told_at_start(&data).contains("User: admin-3"));
+    // Another one may take its place, also one who may only under a condition.
+    let policy = r#"{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*",
+        "Condition": {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}}}"#;
+    wharf(&["policy", "set", "user/bob"])
+        .stdin(policy)
+        .succeeds();
+    wharf(&["user", "remove", "admin-3"]).succeeds();
+    assert_eq!(told_at_start(&data), "");
+}
+
 #[test]
 fn an_administrator_is_made_once_with_a_password_of_its_own() {
     let folder = folder();
-    let start = || {
-        let mut command = process::Command::new(env!("CARGO_BIN_EXE_wharf"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
-        command
-            .arg(folder.path())
-            .env("WHARF__AUTH__ENABLED", "true");
-        command.stdout(Stdio::piped());
-        let mut server = Process::start(&command);
-        let stdout = server.child().stdout.take().expect("it is piped");
-        let mut lines = BufReader::new(stdout)
-            .lines()
-            .map(|line| line.expect("a line"));
-        let base = lines.next().expect("an address");
-        (server, base, lines)
-    };
+    let start = || start(folder.path());
     let (mut server, base, mut lines) = start();
     let told = lines.next().expect("a password");
     let password = told.rsplit(' ').next().expect("a word").to_owned();

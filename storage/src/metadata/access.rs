@@ -142,22 +142,28 @@ impl Metadata {
             .await
     }
 
-    /// Adds a user when there is no principal at all, and tells whether it did.
+    /// Adds a user or a robot with its policy, when nothing has changed since `revision`, and tells
+    /// whether it did.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn add_first_principal(
+    pub async fn add_principal_at(
         &self,
+        revision: i64,
         principal: PrincipalRecord,
         policy: PolicyRecord,
     ) -> Result<bool, Error> {
-        self.change_access(move |transaction| {
-            let found = transaction.query_one("SELECT name FROM principals LIMIT 1", &[])?;
-            if found.is_some() {
+        self.write(move |transaction| {
+            // The row is locked from here on, so of several that have seen the same one goes on.
+            let seen = transaction.execute(
+                "UPDATE access_revision SET revision = revision + 1
+                 WHERE id = 1 AND revision = $1",
+                &[revision.into()],
+            )?;
+            if seen == 0 || !add_principal(transaction, &principal)? {
                 return Ok(false);
             }
-            add_principal(transaction, &principal)?;
             put_policy(transaction, &policy)?;
             Ok(true)
         })

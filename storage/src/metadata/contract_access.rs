@@ -8,7 +8,7 @@ use crate::metadata::{
 
 /// Runs this part of the contract.
 pub(super) async fn holds(metadata: &Metadata) {
-    the_first_principal_is_made_once(metadata).await;
+    a_principal_is_made_while_nothing_else_has_changed(metadata).await;
     every_change_grows_the_revision(metadata).await;
     a_trust_that_changes_counts_from_then_on(metadata).await;
     a_principal_goes_with_its_keys_and_its_policy(metadata).await;
@@ -47,12 +47,14 @@ fn signing_key(id: &str, created_at: Timestamp) -> SigningKeyRecord {
     }
 }
 
-async fn the_first_principal_is_made_once(metadata: &Metadata) {
-    let first = metadata.add_first_principal(user("admin"), policy("user/admin"));
+async fn a_principal_is_made_while_nothing_else_has_changed(metadata: &Metadata) {
+    let seen = metadata.access_revision().await.expect("read");
+    let first = metadata.add_principal_at(seen, user("admin"), policy("user/admin"));
     assert!(first.await.expect("made"));
-    let second = metadata.add_first_principal(user("other"), policy("user/other"));
+    let second = metadata.add_principal_at(seen, user("other"), policy("user/other"));
     assert!(!second.await.expect("asked"));
     let records = metadata.access_records().await.expect("read");
+    assert!(records.revision > seen);
     assert_eq!(records.principals, [user("admin")]);
     assert_eq!(records.policies, [policy("user/admin")]);
 }
