@@ -155,6 +155,16 @@ fn certificates_that_change_are_used_without_a_restart() {
         .env("WHARF__TLS__CERTIFICATE", folder.join("server.pem"))
         .env("WHARF__TLS__KEY", folder.join("server.key"))
         .succeeds();
+    // What the configuration names has to be there.
+    let check = |certificate: &str| {
+        registry
+            .administer(["check-config"])
+            .env("WHARF__TLS__CERTIFICATE", folder.join(certificate))
+            .env("WHARF__TLS__KEY", folder.join("server.key"))
+    };
+    assert!(check("server.pem").succeeds().starts_with("# ok"));
+    let said = check("missing.pem").fails();
+    assert!(said.contains("missing.pem"), "{said}");
     // What can't be used leaves the one before in use.
     fs::write(folder.join("server.pem"), "nonsense").expect("a file");
     fs::copy(folder.join("ca.pem"), folder.join("old.pem")).expect("a copy");
