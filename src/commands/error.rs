@@ -65,6 +65,9 @@ pub(super) enum Error {
     /// What was asked for about an endpoint was not done.
     #[error(transparent)]
     Endpoint(#[from] endpoints::Error),
+    /// A text names no moment.
+    #[error("--since: {0}")]
+    Moment(#[from] crate::audit::MomentError),
     /// The question makes no sense.
     #[error(transparent)]
     Question(#[from] QuestionError),

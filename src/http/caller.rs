@@ -14,6 +14,7 @@ use wharf_auth::action::Action;
 use wharf_auth::authority::{Credential, Refusal};
 use wharf_auth::identity::{Caller, Context};
 use wharf_auth::scope::{Permission, Scope};
+use wharf_auth::token::TokenError;
 use wharf_storage::oci::RepositoryName;
 
 use super::State;
@@ -55,8 +56,13 @@ pub(super) async fn identify(
 ) -> Result<Caller, Error> {
     let context = context(state, parts);
     let shown = shown(parts, wanted.need);
+    let refusal = |what: &str, why: &str| {
+        let note = state.audit.failed_login(what, &context, request_id(parts));
+        state.audit.record(note.about(why).ended(Outcome::Denied));
+    };
     if matches!(shown, Shown::Session(_)) && !is_from_our_own_page(parts) {
         let message = "a session is taken from this site's own pages only";
+        refusal("session", message);
         return Err(Error::new(StatusCode::FORBIDDEN, Code::Denied, message));
     }
     let credential = match &shown {
@@ -66,17 +72,26 @@ pub(super) async fn identify(
         Shown::Session(token) => Credential::Session(token),
         Shown::Certificate(name) => Credential::Certificate(name),
         Shown::Malformed if state.authority.is_open() => Credential::None,
-        Shown::Malformed => return Err(challenge(state, parts, wanted, Some("invalid_request"))),
+        Shown::Malformed => {
+            refusal("unknown", "the Authorization header can not be read");
+            return Err(challenge(state, parts, wanted, Some("invalid_request")));
+        }
     };
     let outcome = state.authority.identify(credential, context.clone()).await;
-    outcome.map_err(|refusal| {
-        if let Shown::Basic { username, .. } = &shown {
-            let note = state
-                .audit
-                .failed_login(username, &context, request_id(parts));
-            state.audit.record(note.ended(Outcome::Denied));
+    outcome.map_err(|error| {
+        let what = match &shown {
+            Shown::Basic { username, .. } => username,
+            Shown::Bearer(_) => "token",
+            Shown::Session(_) => "session",
+            Shown::Certificate(name) => name,
+            Shown::Nothing | Shown::Malformed => "nothing",
+        };
+        // A token that has ended is what every long push comes with, and then with another one.
+        let is_over = matches!(error, Refusal::Token(TokenError::Expired));
+        if !is_over || matches!(shown, Shown::Basic { .. }) {
+            refusal(what, &error.to_string());
         }
-        refused(state, parts, wanted, &refusal)
+        refused(state, parts, wanted, &error)
     })
 }
 

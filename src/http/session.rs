@@ -40,6 +40,7 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
         let note = state
             .audit
             .failed_login(&username, &context, request_id(&parts));
+        let note = note.about(&refusal.to_string());
         state.audit.record(note.ended(Outcome::Denied));
         let wanted = Wanted {
             need: Need::Login,

@@ -98,6 +98,7 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
     let caller = caller.map_err(|refusal| {
         let name = field("username").unwrap_or("token");
         let note = state.audit.failed_login(name, &context, request_id(&parts));
+        let note = note.about(&refusal.to_string());
         state.audit.record(note.ended(Outcome::Denied));
         // Who asked with a form is told without a challenge.
         match refusal {

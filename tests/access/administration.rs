@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{self, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Login, behind, send_as, send_json, user};
 use crate::api::http::Client;
@@ -351,15 +351,94 @@ fn what_was_done_stands_in_the_audit_log() {
         0,
         "reads are left out"
     );
+    // Records tell what was pushed and asked for, by its tag and its digest.
+    let digest = crate::api::digest(crate::api::image(b"team/app").to_string().as_bytes());
+    let pushed = find("principal=user/alice&action=ecr:PutImage");
+    assert_eq!(pushed[0]["detail"], format!("v1 {digest}"));
+    let blob = crate::api::digest(b"team/app");
+    let uploaded = find("principal=user/alice&action=ecr:InitiateLayerUpload");
+    assert_eq!(uploaded[0]["detail"], blob, "an upload in one request");
+
+    // Whatever is not believed is there too.
+    let forged = "Bearer a.b.c";
+    client.send("GET", "/v2/", &[("Authorization", forged)], b"");
+    let garbage = ("Authorization", "Digest x");
+    client.send("GET", "/v2/", &[garbage], b"");
+    let cookie = ("Cookie", "wharf_session=a.b.c");
+    client.send("GET", "/admin/v1/users", &[cookie], b"");
+    let other_site = [cookie, ("Sec-Fetch-Site", "cross-site")];
+    client.send("DELETE", "/admin/v1/users/alice", &other_site, b"");
+    let target = (
+        "X-Amz-Target",
+        "AmazonEC2ContainerRegistry_V20150921.DescribeRegistry",
+    );
+    let signature = format!(
+        "AWS4-HMAC-SHA256 Credential=WKIAUNKNOWN/20260101/us-east-1/ecr/aws4_request, \
+         SignedHeaders=host, Signature={}",
+        "0".repeat(64)
+    );
+    let signed = [target, ("Authorization", signature.as_str())];
+    client.send("POST", "/", &signed, b"{}");
+    client.get("/layers/sha256:00?repository=a&expires=1&signature=x");
+    for (query, why) in [
+        ("action=login&resource=token", "not one of this registry's"),
+        ("action=login&resource=unknown", "can not be read"),
+        ("action=login&resource=session&limit=2", "own pages only"),
+        ("action=login&resource=session&limit=2", "not one of this"),
+        (
+            "action=login&resource=WKIAUNKNOWN",
+            "unknown or has expired",
+        ),
+        ("resource=/layers/sha256:00", ""),
+    ] {
+        wait::until(query, Duration::from_secs(5), || {
+            let found = find(query);
+            let mut found = found.iter();
+            let is_it = |record: &&Value| {
+                record["outcome"] == "denied"
+                    && record["detail"]
+                        .as_str()
+                        .is_some_and(|detail| detail.contains(why))
+            };
+            found.find(is_it).cloned()
+        });
+    }
+
     let first = find("limit=1");
     assert_eq!(first.len(), 1);
     let before = first[0]["id"].as_i64().expect("a place");
     let second = find(&format!("limit=1&before={before}"));
     assert!(second[0]["id"].as_i64() < Some(before));
-    let printed = registry
-        .administer(["audit", "--principal", "user/alice"])
-        .succeeds();
-    assert!(printed.contains("ecr:PutImage\tteam/app"), "{printed}");
+    let printed = |words: &[&str]| {
+        let audit = registry.administer(["audit", "--principal", "user/alice"]);
+        audit.args(words).succeeds()
+    };
+    let all = printed(&[]);
+    assert!(all.contains("ecr:PutImage\tteam/app\tv1 sha256:"), "{all}");
+    assert!(printed(&["--since", "1h"]) == all && printed(&["--since", "0s"]).is_empty());
+    let first = all.lines().next().expect("a record");
+    let number = first.split('\t').next().expect("a number");
+    let rest = printed(&["--before", number]);
+    assert_eq!(
+        Some(rest.as_str()),
+        all.split_once('\n').map(|(_, rest)| rest)
+    );
+    assert_eq!(
+        find("principal=user/alice&since=1h").len(),
+        all.lines().count()
+    );
+    assert_eq!(find("since=0s").len(), 0);
+    for query in [
+        "outcome=good",
+        "since=2020",
+        "since=",
+        "before=x",
+        "limit=x",
+    ] {
+        let path = format!("/admin/v1/audit?{query}");
+        let answer = send_as(&client, &admin, "GET", &path, b"");
+        assert_eq!(answer.status, 400, "{query}");
+    }
 }
 
 #[test]

@@ -34,6 +34,16 @@ impl Error {
         }
     }
 
+    /// What is wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether the caller may not.
+    pub(super) fn is_denial(&self) -> bool {
+        self.kind == "AccessDeniedException"
+    }
+
     /// The same with a further member.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());

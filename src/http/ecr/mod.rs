@@ -88,7 +88,13 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
             format!("the body has at most {LONGEST_BODY} bytes"),
         )
     })?;
-    let (caller, region) = identify(&state, &parts, &body)?;
+    let (caller, region) = identify(&state, &parts, &body).inspect_err(|error| {
+        let id = request_id(&parts);
+        let context = caller::context(&state, &parts);
+        let note = state.audit.failed_login(&shown(&parts), &context, id);
+        let note = note.about(error.message());
+        state.audit.record(note.ended(Outcome::Denied));
+    })?;
     let operation = MODEL.operations.get(name).ok_or_else(unknown)?;
     let action: Action = format!("ecr:{name}").parse().map_err(|_| unknown())?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
@@ -106,10 +112,23 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
         base,
     };
     let input = Input::new(value);
-    let named = call.authorize(action, &input)?;
-    let outcome = operations::run(name, &call, &input).await;
-    call.note(&parts, action, &named, outcome.is_ok());
+    let (named, outcome) = match call.authorize(action, &input) {
+        Ok(named) => {
+            let outcome = operations::run(name, &call, &input).await;
+            (named, outcome)
+        }
+        Err(refusal) => (input.repository().into_iter().collect(), Err(refusal)),
+    };
+    call.note(&parts, action, &named, &input, outcome.as_ref().err());
     outcome
+}
+
+/// The key that a request says it is signed with.
+fn shown(parts: &Parts) -> String {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    let header = header.and_then(|value| value.to_str().ok());
+    let parsed = header.and_then(|header| Authorization::parse(header).ok());
+    parsed.map_or_else(|| "unknown".into(), |parsed| parsed.access_key)
 }
 
 fn unknown() -> Error {
@@ -238,20 +257,30 @@ impl Call {
         Ok(named)
     }
 
-    fn note(&self, parts: &Parts, action: Action, named: &[RepositoryName], is_ok: bool) {
+    fn note(
+        &self,
+        parts: &Parts,
+        action: Action,
+        named: &[RepositoryName],
+        input: &Input,
+        failure: Option<&Error>,
+    ) {
         let audit = &self.state.audit;
         let name = action.as_str().trim_start_matches("ecr:");
         let reads = ["Get", "List", "Describe", "Batch", "Validate"];
         let is_read = name != "BatchDeleteImage" && reads.iter().any(|verb| name.starts_with(verb));
-        if is_read && !audit.keeps_reads() || action == Action::UploadLayerPart {
+        let outcome = match failure {
+            None => Outcome::Allowed,
+            Some(error) if error.is_denial() => Outcome::Denied,
+            Some(_) => Outcome::Failed,
+        };
+        let is_left_out = is_read && !audit.keeps_reads() || action == Action::UploadLayerPart;
+        if is_left_out && outcome != Outcome::Denied {
             return;
         }
         let resource = named.first().map_or("registry", RepositoryName::as_str);
         let note = audit.note(&self.caller, request_id(parts), action.as_str(), resource);
-        audit.record(note.ended(match is_ok {
-            true => Outcome::Allowed,
-            false => Outcome::Failed,
-        }));
+        audit.record(note.about(&input.images()).ended(outcome));
     }
 
     fn arn(&self, name: &RepositoryName) -> String {
