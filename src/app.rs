@@ -1,6 +1,7 @@
 //! The server put together from its parts.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -42,6 +43,16 @@ pub enum Error {
     /// The server's key can't be used.
     #[error("the server's key can not be used")]
     Key(#[from] seal::KeyError),
+    /// There is nothing in the folder.
+    #[error("there is no registry in {}: wharf serve makes one", .0.display())]
+    NoRegistry(PathBuf),
+    /// The server's key is gone.
+    #[error(
+        "the server's key {} is missing, and what the database holds is sealed with it: put it back, \
+         or give up what it sealed with wharf key drop-unreadable",
+        .0.display()
+    )]
+    KeyLost(PathBuf),
     /// The first principals can't be made.
     #[error("failed to set up who may do what")]
     Administration(#[from] administration::Error),
@@ -81,24 +92,58 @@ pub struct Office {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What is made where it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing: there is a registry.
+    Existing,
+    /// The database and the server's key, as at a first start. What lies there sealed has to be
+    /// opened by the key.
+    New,
+    /// The server's key alone, whatever is sealed with the one that was lost.
+    NewKey,
+}
+
 impl Office {
     /// Opens it.
     ///
     /// # Errors
     ///
     /// When the database or the key can't be used.
-    pub fn open(config: &Config) -> Result<Self, Error> {
-        let metadata = Metadata::new(Arc::new(Sqlite::open(&config.database_path())?));
-        let sealer = Arc::new(Sealer::load_or_create(&config.secret_key_path())?);
+    pub async fn open(config: &Config, opening: Opening) -> Result<Self, Error> {
+        let path = config.database_path();
+        if opening != Opening::New && !path.exists() {
+            return Err(Error::NoRegistry(config.data().to_owned()));
+        }
+        let metadata = Metadata::new(Arc::new(Sqlite::open(&path)?));
+        let sealer = Arc::new(sealer(config, opening, &metadata).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let administration =
             Administration::new(metadata.clone(), Arc::clone(&sealer), Arc::clone(&clock));
+        if opening == Opening::New {
+            administration.check_key().await?;
+        }
         Ok(Self {
             metadata,
             sealer,
             administration,
             clock,
         })
+    }
+}
+
+/// The server's key. A new one is made only where nothing is lost with the one before.
+async fn sealer(config: &Config, opening: Opening, metadata: &Metadata) -> Result<Sealer, Error> {
+    let path = config.secret_key_path();
+    if path.exists() {
+        return Ok(Sealer::load(&path)?);
+    }
+    let records = metadata.access_records().await?;
+    let is_lost = !records.signing_keys.is_empty() || !records.access_keys.is_empty();
+    match opening {
+        Opening::NewKey => Ok(Sealer::load_or_create(&path)?),
+        Opening::New if !is_lost => Ok(Sealer::load_or_create(&path)?),
+        Opening::New | Opening::Existing => Err(Error::KeyLost(path)),
     }
 }
 
@@ -127,7 +172,7 @@ impl App {
     pub async fn open(config: &Config) -> Result<Self, Error> {
         // Nothing else runs yet that this could keep waiting.
         let disk = DiskStore::open(config.data())?;
-        let office = Office::open(config)?;
+        let office = Office::open(config, Opening::New).await?;
         let registry = Arc::new(registry(config, &office, disk));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;

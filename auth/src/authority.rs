@@ -64,6 +64,20 @@ pub struct Settings {
     pub calls_per_address: u32,
 }
 
+impl Settings {
+    /// How long any token lives at most.
+    #[must_use]
+    pub fn longest_lifetime(&self) -> Duration {
+        let all = [
+            self.access_lifetime,
+            self.refresh_lifetime,
+            self.login_lifetime,
+            self.session_lifetime,
+        ];
+        all.into_iter().max().unwrap_or_default()
+    }
+}
+
 /// What a caller shows.
 #[derive(Clone, Copy, Debug)]
 pub enum Credential<'a> {

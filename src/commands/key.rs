@@ -8,6 +8,7 @@ use wharf_auth::identity::Principal;
 
 use super::error::Error;
 use super::office::{self, shown};
+use crate::app::Opening;
 use crate::config::Flags;
 
 /// What to do about keys.
@@ -40,6 +41,23 @@ pub(super) enum Command {
         /// A private key of your own, Ed25519 or P-256, PEM (PKCS#8)
         #[arg(long, value_name = "FILE")]
         pem: Option<PathBuf>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Show the keys that sign tokens, and those that did
+    ListSigning {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Remove a key that signs tokens or did: all that it signed ends at once
+    RemoveSigning {
+        /// Its name
+        id: String,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Remove the keys that the server's key does not open, because the one that did is lost
+    DropUnreadable {
         #[command(flatten)]
         flags: Flags,
     },
@@ -95,5 +113,26 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             println!("{id}");
             Ok(())
         }),
+        Command::ListSigning { flags } => office::run(&flags, |office, _| async move {
+            for key in office.admin().signing_keys().await? {
+                let made = shown(Some(key.created_at));
+                let retired = shown(key.retired_at);
+                println!("{}\t{made}\t{retired}", key.id);
+            }
+            Ok(())
+        }),
+        Command::RemoveSigning { id, flags } => office::run(&flags, |office, _| async move {
+            office.admin().remove_signing_key(&id).await?;
+            office.did("key remove-signing", &id).await
+        }),
+        Command::DropUnreadable { flags } => {
+            office::run_in(Opening::NewKey, &flags, |office, _| async move {
+                for name in office.admin().drop_unreadable().await? {
+                    office.did("key drop-unreadable", &name).await?;
+                    println!("removed {name}");
+                }
+                Ok(())
+            })
+        }
     }
 }

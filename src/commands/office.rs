@@ -12,7 +12,7 @@ use wharf_storage::metadata::{AuditRecord, Change};
 
 use super::environment::variables;
 use super::error::Error;
-use crate::app::Office;
+use crate::app::{Office, Opening};
 use crate::config::{Config, Flags};
 
 /// The longest password or document that is read.
@@ -21,8 +21,17 @@ const LONGEST: u64 = 1 << 20;
 /// Who is behind the command line, in the audit log and in policies.
 const ACTOR: &str = "command line";
 
-/// Does the work of a command with the office that the configuration describes.
+/// Does the work of a command in the registry that the configuration describes.
 pub(super) fn run<F, W>(flags: &Flags, work: W) -> Result<(), Error>
+where
+    W: FnOnce(Office, Config) -> F,
+    F: Future<Output = Result<(), Error>>,
+{
+    run_in(Opening::Existing, flags, work)
+}
+
+/// The same, where what is missing may be made.
+pub(super) fn run_in<F, W>(opening: Opening, flags: &Flags, work: W) -> Result<(), Error>
 where
     W: FnOnce(Office, Config) -> F,
     F: Future<Output = Result<(), Error>>,
@@ -34,11 +43,13 @@ where
         .build()
         .map_err(Error::Runtime)?;
     runtime.block_on(async {
-        std::fs::create_dir_all(config.data()).map_err(|source| Error::Data {
-            path: config.data().to_owned(),
-            source,
-        })?;
-        let office = Office::open(&config)?;
+        if opening == Opening::New {
+            std::fs::create_dir_all(config.data()).map_err(|source| Error::Data {
+                path: config.data().to_owned(),
+                source,
+            })?;
+        }
+        let office = Office::open(&config, opening).await?;
         work(office, config).await
     })
 }

@@ -8,6 +8,7 @@ use wharf_auth::identity::Kind;
 use super::error::Error;
 use super::grant::Grant;
 use super::office::{self, shown};
+use crate::app::Opening;
 use crate::config::Flags;
 
 /// What to do about robots.
@@ -72,7 +73,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             description,
             grant,
             flags,
-        } => office::run(&flags, |office, _| async move {
+        } => office::run_in(Opening::New, &flags, |office, _| async move {
             let robot = office
                 .admin()
                 .add_robot(&name, &description, expires_in)

@@ -420,7 +420,7 @@ async fn the_openapi_document_has_every_endpoint_of_administration() {
         .collect();
     let declared: BTreeSet<(String, String)> = routes::declared(&server.state)
         .into_iter()
-        .filter(|declared| declared.path.starts_with("/admin/"))
+        .filter(|declared| declared.path.starts_with("/admin/") || declared.path == "/session")
         .map(|declared| {
             (
                 declared.path.replace("{*", "{"),
@@ -429,4 +429,34 @@ async fn the_openapi_document_has_every_endpoint_of_administration() {
         })
         .collect();
     assert_eq!(written, declared);
+
+    // Generators of clients name their functions by these, and read what can come back.
+    let operations: Vec<&Value> = paths
+        .values()
+        .flat_map(|methods| methods.as_object().expect("methods").values())
+        .collect();
+    let names: BTreeSet<&str> = operations
+        .iter()
+        .filter_map(|operation| operation["operationId"].as_str())
+        .collect();
+    assert_eq!(names.len(), operations.len(), "each has a name of its own");
+    for operation in operations {
+        let responses = operation["responses"].as_object().expect("responses");
+        if operation.get("requestBody").is_some() {
+            for status in ["400", "413", "415", "429"] {
+                assert!(responses.contains_key(status), "{operation}");
+            }
+        }
+    }
+    let text = document.to_string();
+    for (_, rest) in text
+        .match_indices("\"$ref\":\"#")
+        .map(|(at, found)| text.split_at(at + found.len()))
+    {
+        let pointer = rest.split('"').next().expect("a pointer");
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{pointer} leads nowhere"
+        );
+    }
 }

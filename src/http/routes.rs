@@ -150,10 +150,12 @@ fn administration(routes: Routes) -> Routes {
         .get("/admin/v1/openapi.json", Need::Nothing, admin::openapi)
         .get("/admin/v1/users", ADMIN, admin::users::list)
         .post("/admin/v1/users", ADMIN, admin::users::add)
+        .get(user, ADMIN, admin::users::get)
         .patch(user, ADMIN, admin::users::change)
         .delete(user, ADMIN, admin::users::remove)
         .get("/admin/v1/robots", ADMIN, admin::robots::list)
         .post("/admin/v1/robots", ADMIN, admin::robots::add)
+        .get(robot, ADMIN, admin::robots::get)
         .patch(robot, ADMIN, admin::robots::change)
         .delete(robot, ADMIN, admin::robots::remove)
         .post(
@@ -164,11 +166,19 @@ fn administration(routes: Routes) -> Routes {
         .get("/admin/v1/keys", ADMIN, admin::keys::list)
         .post("/admin/v1/keys", ADMIN, admin::keys::add)
         .delete("/admin/v1/keys/{key}", ADMIN, admin::keys::remove)
+        .get("/admin/v1/signing-keys", ADMIN, admin::signing_keys::list)
+        .post("/admin/v1/signing-keys", ADMIN, admin::signing_keys::rotate)
+        .delete(
+            "/admin/v1/signing-keys/{key}",
+            ADMIN,
+            admin::signing_keys::remove,
+        )
         .get("/admin/v1/policies", ADMIN, admin::policies::list)
         .get(policy, ADMIN, admin::policies::get)
         .put(policy, ADMIN, admin::policies::put)
         .delete(policy, ADMIN, admin::policies::remove)
         .get("/admin/v1/trusts", ADMIN, admin::trusts::list)
+        .get(trust, ADMIN, admin::trusts::get)
         .put(trust, ADMIN, admin::trusts::put)
         .delete(trust, ADMIN, admin::trusts::remove)
         .get("/admin/v1/endpoints", ADMIN, admin::endpoints::list)

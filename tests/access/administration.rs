@@ -187,6 +187,12 @@ fn administration_works_over_http_as_on_the_command_line() {
         call("GET", "robots", json!({})).1["robots"][0]["disabled"],
         true
     );
+    let robot = call("GET", "robots/ci", json!({}));
+    assert_eq!((robot.0, &robot.1["name"]), (200, &json!("ci")));
+    assert_eq!(call("GET", "robots/bob", json!({})).0, 404);
+    let user = call("GET", "users/bob", json!({}));
+    assert_eq!((user.0, &user.1["description"]), (200, &json!("Bob")));
+    assert_eq!(call("GET", "users/ci", json!({})).0, 404);
     let (status, key) = call("POST", "keys", json!({"principal": "robot/ci"}));
     assert_eq!(status, 201);
     let id = key["access_key_id"].as_str().expect("an id");
@@ -198,7 +204,9 @@ fn administration_works_over_http_as_on_the_command_line() {
     let trust = json!({"issuer": "https://a.example", "audience": "a", "claims": {"sub": "x"}});
     assert_eq!(call("PUT", "trusts/a", trust.clone()).0, 204);
     assert_eq!(call("GET", "trusts", json!({})).1["trusts"]["a"], trust);
+    assert_eq!(call("GET", "trusts/a", json!({})), (200, trust));
     assert_eq!(call("DELETE", "trusts/a", json!({})).0, 204);
+    assert_eq!(call("GET", "trusts/a", json!({})).0, 404);
     assert_eq!(call("DELETE", "robots/ci", json!({})).0, 204);
     assert_eq!(
         call("PATCH", "users/bob", json!({"password": "another horse"})).0,

@@ -10,11 +10,13 @@
 //! | `federation` | tokens of other issuers |
 //! | `transport` | TLS, certificates of clients, proxies |
 //! | `administration` | `/admin/v1`, the command line, the audit log |
+//! | `keys` | the server's key, and the keys that sign tokens |
 //! | `secrets` | what must not be in a log |
 
 mod administration;
 mod federation;
 mod isolation;
+mod keys;
 mod logins;
 mod revoking;
 mod secrets;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`users`], [`robots`] | who there is |
 //! | [`keys`] | AWS-style keys |
+//! | [`signing_keys`] | the keys that sign tokens |
 //! | [`policies`], [`trusts`] | who may do what, and whose tokens are taken |
 //! | [`can`] | whether somebody may, and why |
 //! | [`audit`] | who did what |
@@ -15,11 +16,13 @@ pub mod endpoints;
 pub mod keys;
 pub mod policies;
 pub mod robots;
+pub mod signing_keys;
 pub mod trusts;
 pub mod users;
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -28,6 +31,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wharf_auth::administration;
+use wharf_auth::identity::Principal;
 use wharf_storage::clock::Timestamp;
 use wharf_storage::metadata::PrincipalRecord;
 
@@ -84,6 +88,14 @@ pub(super) fn rfc3339(time: Timestamp) -> Option<String> {
     time.format(&Rfc3339).ok()
 }
 
+/// A user or a robot that is there.
+fn one(state: &State, principal: &Principal) -> Result<Json<Value>, Error> {
+    match state.authority.snapshot().record(principal) {
+        Some(record) => Ok(Json(described(record))),
+        None => Err(administration::Error::Missing(principal.to_string()).into()),
+    }
+}
+
 fn described(record: &PrincipalRecord) -> Value {
     json!({
         "name": record.name,
@@ -109,6 +121,7 @@ impl From<administration::Error> for Error {
             | Admin::Target(_)
             | Admin::Trust(_)
             | Admin::SigningKey(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
+            Admin::OtherKey(_) => (StatusCode::CONFLICT, Code::Unsupported),
             Admin::Metadata(error) => return registry::Error::from(error).into(),
         };
         Self::new(status, code, message)

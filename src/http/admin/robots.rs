@@ -8,9 +8,9 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharf_auth::administration::Created;
-use wharf_auth::identity::Kind;
+use wharf_auth::identity::{Kind, Principal};
 
-use super::{body, changed, described, lifetime};
+use super::{body, changed, described, lifetime, one};
 use crate::http::State as Shared;
 use crate::http::error::Error;
 use crate::http::extract::Path;
@@ -40,6 +40,14 @@ pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {
         .map(described)
         .collect();
     Json(json!({ "robots": robots }))
+}
+
+/// `GET /admin/v1/robots/{name}`.
+pub(in crate::http) async fn get(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Error> {
+    one(&state, &Principal::robot(&name))
 }
 
 /// `POST /admin/v1/robots`.

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wharf_auth::identity::Kind;
+use wharf_auth::identity::{Kind, Principal};
 
-use super::{body, changed, described};
+use super::{body, changed, described, one};
 use crate::http::State as Shared;
 use crate::http::error::Error;
 use crate::http::extract::Path;
@@ -39,6 +39,14 @@ pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {
         .map(described)
         .collect();
     Json(json!({ "users": users }))
+}
+
+/// `GET /admin/v1/users/{name}`.
+pub(in crate::http) async fn get(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Error> {
+    one(&state, &Principal::user(&name))
 }
 
 /// `POST /admin/v1/users`.

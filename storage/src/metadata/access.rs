@@ -382,6 +382,32 @@ impl Metadata {
         .await
     }
 
+    /// Removes a signing key, and tells whether it was there. Where no key is left that signs, `next`
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn remove_signing_key(
+        &self,
+        id: &str,
+        next: SigningKeyRecord,
+    ) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.change_access(move |transaction| {
+            let removed = transaction.execute(
+                "DELETE FROM signing_keys WHERE id = $1",
+                &[id.as_str().into()],
+            )?;
+            let sql = "SELECT id FROM signing_keys WHERE retired_at IS NULL LIMIT 1";
+            if removed > 0 && transaction.query_one(sql, &[])?.is_none() {
+                add_signing_key(transaction, &next)?;
+            }
+            Ok(removed > 0)
+        })
+        .await
+    }
+
     /// Removes the row that a statement names.
     async fn remove(&self, sql: &'static str, key: &str) -> Result<bool, Error> {
         let key = key.to_owned();

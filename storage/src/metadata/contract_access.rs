@@ -193,6 +193,19 @@ async fn a_new_key_retires_the_one_before(metadata: &Metadata) {
     let keys = metadata.access_records().await.expect("read").signing_keys;
     let told: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
     assert_eq!(told, ["b", "c"]);
+    // One that is removed is gone, and there is always one that signs.
+    let next = |id| signing_key(id, third);
+    for (id, is_there, left) in [
+        ("b", true, &["c"][..]),
+        ("b", false, &["c"]),
+        ("c", true, &["e"]),
+    ] {
+        let removed = metadata.remove_signing_key(id, next("e")).await;
+        assert_eq!(removed.expect("asked"), is_there, "{id}");
+        let keys = metadata.access_records().await.expect("read").signing_keys;
+        let told: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
+        assert_eq!(told, left);
+    }
 }
 
 async fn the_audit_log_is_read_from_its_end(metadata: &Metadata) {

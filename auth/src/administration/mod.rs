@@ -2,6 +2,12 @@
 //!
 //! The command line and `/admin/v1` both come here. A secret is told once, when it is made, and is
 //! kept hashed or sealed.
+//!
+//! | module | job |
+//! |---|---|
+//! | `signing` | the keys that sign tokens, and what the server's key opens |
+
+mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +15,7 @@ use std::time::Duration;
 use wharf_storage::clock::{Clock, Timestamp};
 use wharf_storage::metadata::{
     self, AccessKeyRecord, Change, Metadata, PolicyRecord, PrincipalChange, PrincipalRecord,
-    SigningKeyRecord, TrustRecord,
+    TrustRecord,
 };
 
 use crate::directory::Snapshot;
@@ -18,7 +24,7 @@ use crate::oidc::{Trust, TrustError};
 use crate::password::{self, PasswordError};
 use crate::policy::{Attachment, Document, DocumentError};
 use crate::seal::Sealer;
-use crate::token::{KeyError, SigningKey};
+use crate::token::KeyError;
 use crate::{random, secret};
 
 /// Names that clients use for something else.
@@ -65,6 +71,13 @@ pub enum Error {
     /// The signing key is none.
     #[error(transparent)]
     SigningKey(#[from] KeyError),
+    /// Something is sealed with another key, so nothing more is sealed with this one.
+    #[error(
+        "the server's key does not open what is sealed in the database ({}): put back the key that \
+         did, or give up what it sealed with wharf key drop-unreadable",
+        .0.join(", ")
+    )]
+    OtherKey(Vec<String>),
     /// The database failed.
     #[error("the metadata failed")]
     Metadata(#[from] metadata::Error),
@@ -153,48 +166,6 @@ impl Administration {
                 }));
             }
         }
-    }
-
-    /// Makes the key that signs tokens when there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn first_signing_key(&self) -> Result<(), Error> {
-        let key = self.signing_key(&SigningKey::generate())?;
-        self.metadata.add_first_signing_key(key).await?;
-        Ok(())
-    }
-
-    /// Makes another key sign from now on; `pem` brings one along. Older ones verify for as long as
-    /// any token lives, `lifetime`. Gives the new key's name.
-    ///
-    /// # Errors
-    ///
-    /// When what is brought is no key.
-    pub async fn rotate_signing_key(
-        &self,
-        pem: Option<&[u8]>,
-        lifetime: Duration,
-    ) -> Result<String, Error> {
-        let stored = match pem {
-            Some(pem) => SigningKey::import(pem)?,
-            None => SigningKey::generate(),
-        };
-        let key = self.signing_key(&stored)?;
-        let (id, forget) = (key.id.clone(), key.created_at.before(lifetime));
-        self.metadata.rotate_signing_key(key, forget).await?;
-        Ok(id)
-    }
-
-    fn signing_key(&self, stored: &[u8]) -> Result<SigningKeyRecord, Error> {
-        let key = SigningKey::read(stored, None)?;
-        Ok(SigningKeyRecord {
-            id: key.id().to_owned(),
-            sealed: self.sealer.seal(key.id(), stored),
-            created_at: self.clock.now(),
-            retired_at: None,
-        })
     }
 
     /// Makes a user with a password.
@@ -355,7 +326,7 @@ impl Administration {
     ///
     /// # Errors
     ///
-    /// [`Error::Lifetime`], [`Error::Missing`].
+    /// [`Error::Lifetime`], [`Error::Missing`], [`Error::OtherKey`].
     pub async fn add_access_key(
         &self,
         owner: &Principal,
@@ -363,6 +334,7 @@ impl Administration {
     ) -> Result<CreatedKey, Error> {
         let expires_at = self.end(lifetime)?;
         let records = self.metadata.access_records().await?;
+        self.require_readable(&records)?;
         let is_there = records
             .principals
             .iter()
@@ -475,5 +447,4 @@ async fn hashed(password: String) -> Result<String, PasswordError> {
 }
 
 #[cfg(test)]
-#[path = "administration_tests.rs"]
 mod tests;
