@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use wharf_storage::clock::{Clock, Timestamp};
@@ -92,6 +94,10 @@ pub enum Credential<'a> {
     },
     /// An access token.
     Bearer(&'a str),
+    /// A token to come back with.
+    Refresh(&'a str),
+    /// Another issuer's token, to be taken by any trust.
+    Exchange(&'a str),
     /// A browser's session.
     Session(&'a str),
     /// A certificate whose chain was verified, by its name.
@@ -241,6 +247,8 @@ impl Authority {
         let caller = match credential {
             Credential::None => Caller::anonymous(context),
             Credential::Bearer(token) => self.bearer(token, context, now)?,
+            Credential::Refresh(token) => self.refreshed(token, context, now)?,
+            Credential::Exchange(token) => self.federated(None, token, context, now).await?,
             Credential::Session(token) => {
                 let claims = self.own_token(token, token::Kind::Session, &context, now)?;
                 owner(&claims, Grants::Everything, context)?
@@ -415,16 +423,16 @@ impl Authority {
     }
 
     /// Who shows a refresh token.
-    ///
-    /// # Errors
-    ///
-    /// When it is not to be believed.
-    pub fn refreshed(&self, token: &str, context: Context) -> Result<Caller, Refusal> {
-        if self.is_open() {
-            return Ok(Caller::anonymous(context));
+    fn refreshed(&self, token: &str, context: Context, now: Timestamp) -> Result<Caller, Refusal> {
+        // Each token waits for itself: of those behind one address each has its own. Who tries many
+        // is found out by its address.
+        let name = BASE64_STANDARD.encode(self.sealer.fingerprint(token));
+        self.locked_out(&context, &name, now)?;
+        let claims = self.own_token(token, token::Kind::Refresh, &context, now);
+        if let Err(Refusal::Token(TokenError::Invalid)) = claims {
+            self.lockout.failed(context.address, &name, now);
         }
-        let claims = self.own_token(token, token::Kind::Refresh, &context, self.clock.now())?;
-        let caller = owner(&claims, Grants::Everything, context)?;
+        let caller = owner(&*claims?, Grants::Everything, context)?;
         match caller.may_come_back() {
             true => Ok(caller),
             false => Err(Refusal::Revoked),
@@ -432,22 +440,22 @@ impl Authority {
     }
 
     /// Who shows another issuer's token. `only` names the trust that it has to meet.
-    ///
-    /// # Errors
-    ///
-    /// When no trust takes it.
-    pub async fn federated(
+    async fn federated(
         &self,
         only: Option<&str>,
         token: &str,
         context: Context,
+        now: Timestamp,
     ) -> Result<Caller, Refusal> {
-        let now = self.clock.now();
         self.locked_out(&context, "federated", now)?;
         let snapshot = self.snapshot();
         let found = oidc::identify(&snapshot.trusts, only, &self.issuers, token, now).await;
-        let found =
-            found.inspect_err(|_| self.lockout.failed(context.address, "federated", now))?;
+        // An issuer that doesn't answer, or a token that has ended, is no guess.
+        let found = found.inspect_err(|error| {
+            if matches!(error, FederationError::Refused) {
+                self.lockout.failed(context.address, "federated", now);
+            }
+        })?;
         Ok(Caller {
             principal: Principal::Federated {
                 trust: found.trust.into(),
@@ -523,7 +531,7 @@ impl Authority {
             ("<token>" | "token", "") => self.bearer(password, context.clone(), now),
             ("oidc", only) => {
                 let only = (!only.is_empty()).then_some(only);
-                return self.federated(only, password, context).await;
+                return self.federated(only, password, context, now).await;
             }
             ("robot", name) => self.robot(name, password, &context, now),
             ("user", name) if !name.is_empty() => self.user(name, password, &context).await,
