@@ -264,6 +264,17 @@ impl Authority {
         Ok(caller)
     }
 
+    /// The name of a session that goes on, whose it is, and when it would end by itself.
+    #[must_use]
+    pub fn session(&self, token: &str, context: Context) -> Option<(String, Caller, Timestamp)> {
+        let now = self.clock.now();
+        let claims = self.own_token(token, token::Kind::Session, &context, now);
+        let claims = claims.ok()?;
+        let caller = owner(&claims, Grants::Everything, context).ok()?;
+        let end = Timestamp::from_seconds(claims.exp);
+        Some((claims.jti.clone(), caller, end))
+    }
+
     /// Who signed a request with an access key.
     ///
     /// # Errors
@@ -507,7 +518,8 @@ impl Authority {
         }
         let is_key_there = |id: &String| snapshot.active_access_key(id, now).is_some();
         let stands = snapshot.stands(&principal, claims.issued_at(), now)
-            && claims.key.as_ref().is_none_or(is_key_there);
+            && claims.key.as_ref().is_none_or(is_key_there)
+            && !(kind == token::Kind::Session && snapshot.has_ended(&claims.jti));
         match stands {
             true => Ok(claims),
             false => Err(Refusal::Revoked),

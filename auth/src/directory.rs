@@ -4,7 +4,7 @@
 //! when the revision in the database has grown: at once by whoever changed it, and by asking every
 //! so often on every other server. A picture is never changed, so a decision sees one moment.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use wharf_storage::clock::Timestamp;
@@ -35,6 +35,7 @@ pub struct Snapshot {
     /// From when what is given out under a trust counts.
     trusted_from: HashMap<String, Timestamp>,
     signing_keys: Vec<SigningKey>,
+    ended_sessions: HashSet<String>,
 }
 
 impl Snapshot {
@@ -81,6 +82,7 @@ impl Snapshot {
             trusts: trusts.collect(),
             trusted_from,
             signing_keys: signing_keys.collect(),
+            ended_sessions: records.ended_sessions.into_iter().collect(),
             access_keys: records
                 .access_keys
                 .into_iter()
@@ -168,6 +170,12 @@ impl Snapshot {
     pub fn active_access_key(&self, id: &str, now: Timestamp) -> Option<&AccessKeyRecord> {
         let key = self.access_keys.get(id);
         key.filter(|key| key.expires_at.is_none_or(|end| now < end))
+    }
+
+    /// Whether a session was left before its end, by the name of its token.
+    #[must_use]
+    pub fn has_ended(&self, session: &str) -> bool {
+        self.ended_sessions.contains(session)
     }
 
     /// The policies that concern a principal in a repository.

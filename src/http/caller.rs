@@ -325,7 +325,7 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 /// Whether a request that a cookie speaks for comes from a page of this server: another site's page
 /// can make a browser send it, but not say so. What only reads gives the other page nothing.
-fn is_from_our_own_page(parts: &Parts) -> bool {
+pub(super) fn is_from_our_own_page(parts: &Parts) -> bool {
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return true;
     }

@@ -483,13 +483,32 @@ fn a_page_logs_in_and_out() {
             .status,
         401
     );
-    let answer = client.send("DELETE", "/session", &[("Cookie", &session)], b"");
-    assert!(
-        answer
-            .header("set-cookie")
-            .expect("a cookie")
-            .contains("Max-Age=0")
+    // Another site's page can't log her out, and where she does the session is over, not only its
+    // cookie.
+    let leave = |origin: &str| {
+        let headers = [("Cookie", session.as_str()), ("Origin", origin)];
+        client.send("DELETE", "/session", &headers, b"")
+    };
+    let status = |session: &str| {
+        let headers = [("Cookie", session)];
+        client.send("GET", "/session", &headers, b"").status
+    };
+    assert_eq!(leave("https://evil.example").status, 403);
+    assert_eq!(status(&session), 200);
+    let answer = leave(registry.base());
+    assert_eq!(answer.status, 204);
+    let gone = answer.header("set-cookie").expect("a cookie");
+    assert!(gone.contains("Max-Age=0"), "{gone}");
+    assert_eq!(status(&session), 401);
+    assert_eq!(
+        leave(registry.base()).status,
+        204,
+        "there is nothing to leave"
     );
+    let answer = client.send("POST", "/session", &headers, body.as_bytes());
+    let cookie = answer.header("set-cookie").expect("a cookie").to_owned();
+    let session = cookie.split(';').next().expect("a value").to_owned();
+    assert_eq!(status(&session), 200);
     // A page that was forgotten ends with its owner's password.
     registry
         .administer(["user", "password", "alice"])

@@ -363,6 +363,16 @@ impl Administration {
         found(removed, || format!("access key {id}"))
     }
 
+    /// Ends a session that would go on until `expires_at`.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn end_session(&self, id: &str, expires_at: Timestamp) -> Result<(), Error> {
+        let now = self.clock.now();
+        Ok(self.metadata.end_session(id, expires_at, now).await?)
+    }
+
     /// Attaches a policy, in the place of the one that was attached there.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ pub(super) async fn body<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
 }
 
 /// Lets what has just changed count on this server at once; others see it within a moment.
-async fn changed(state: &State) {
+pub(super) async fn changed(state: &State) {
     if let Err(error) = state.authority.refresh().await {
         tracing::warn!(%error, "what has changed will be seen later");
     }

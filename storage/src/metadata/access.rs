@@ -111,6 +111,8 @@ pub struct AccessRecords {
     pub trusts: Vec<TrustRecord>,
     /// Keys that sign tokens, the oldest first.
     pub signing_keys: Vec<SigningKeyRecord>,
+    /// Sessions that were left before their end, by the name of their token.
+    pub ended_sessions: Vec<String>,
 }
 
 impl Metadata {
@@ -408,6 +410,34 @@ impl Metadata {
         .await
     }
 
+    /// Notes that a session was left that would go on until `expires_at`, and forgets those whose own
+    /// end has come.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn end_session(
+        &self,
+        id: &str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.change_access(move |transaction| {
+            transaction.execute(
+                "DELETE FROM ended_sessions WHERE expires_at < $1",
+                &[now.into()],
+            )?;
+            transaction.execute(
+                "INSERT INTO ended_sessions (id, expires_at) VALUES ($1, $2)
+                 ON CONFLICT (id) DO NOTHING",
+                &[id.as_str().into(), expires_at.into()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes the row that a statement names.
     async fn remove(&self, sql: &'static str, key: &str) -> Result<bool, Error> {
         let key = key.to_owned();
@@ -589,6 +619,11 @@ fn records(transaction: &mut dyn Transaction) -> Result<AccessRecords, Error> {
                     retired_at: row.optional_time("retired_at")?,
                 })
             },
+        )?,
+        ended_sessions: all(
+            transaction,
+            "SELECT id FROM ended_sessions ORDER BY id",
+            |mut row| row.text("id"),
         )?,
     })
 }

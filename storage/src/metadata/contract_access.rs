@@ -13,6 +13,7 @@ pub(super) async fn holds(metadata: &Metadata) {
     a_trust_that_changes_counts_from_then_on(metadata).await;
     a_principal_goes_with_its_keys_and_its_policy(metadata).await;
     a_new_key_retires_the_one_before(metadata).await;
+    a_session_that_was_left_is_remembered_until_its_end(metadata).await;
     the_audit_log_is_read_from_its_end(metadata).await;
 }
 
@@ -205,6 +206,22 @@ async fn a_new_key_retires_the_one_before(metadata: &Metadata) {
         let keys = metadata.access_records().await.expect("read").signing_keys;
         let told: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
         assert_eq!(told, left);
+    }
+}
+
+async fn a_session_that_was_left_is_remembered_until_its_end(metadata: &Metadata) {
+    let later = |microseconds| Timestamp::from_micros(NOW.as_micros() + microseconds);
+    let before = metadata.access_revision().await.expect("read");
+    for (id, end, now, want) in [
+        ("a", later(10), NOW, &["a"][..]),
+        ("a", later(10), NOW, &["a"]),
+        ("b", later(20), later(10), &["a", "b"]),
+        ("c", later(30), later(11), &["b", "c"]),
+    ] {
+        metadata.end_session(id, end, now).await.expect("noted");
+        let records = metadata.access_records().await.expect("read");
+        assert_eq!(records.ended_sessions, want);
+        assert!(records.revision > before);
     }
 }
 
