@@ -90,7 +90,7 @@ pub(super) enum Error {
     #[error("failed to write the answer")]
     Output(#[source] io::Error),
     /// The address to ask is none.
-    #[error("{0} does not read http://HOST:PORT")]
+    #[error("{0} does not read http://HOST:PORT or https://HOST:PORT")]
     Url(String),
     /// Nobody answers there.
     #[error("no server answers at {host}")]
