@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use wharf_auth::action::Action;
 use wharf_auth::authority::{Credential, Refusal};
-use wharf_auth::identity::{Caller, Context};
+use wharf_auth::identity::{Caller, Context, Principal};
 use wharf_auth::scope::{Permission, Scope};
 use wharf_auth::token::TokenError;
 use wharf_storage::oci::RepositoryName;
@@ -21,6 +21,7 @@ use super::State;
 use super::access::{Need, request_id};
 use super::error::{Code, Error};
 use super::listener::Peer;
+use super::observe::Told;
 use crate::audit::Outcome;
 
 /// The cookie of a browser's session.
@@ -78,6 +79,7 @@ pub(super) async fn identify(
         }
     };
     let outcome = state.authority.identify(credential, context.clone()).await;
+    let outcome = outcome.inspect(|caller| known(parts, caller));
     outcome.map_err(|error| {
         let what = match &shown {
             Shown::Basic { username, .. } => username,
@@ -93,6 +95,13 @@ pub(super) async fn identify(
         }
         refused(state, parts, wanted, &error)
     })
+}
+
+/// Tells the line of a request who makes it, where that is somebody.
+pub(super) fn known(parts: &Parts, caller: &Caller) {
+    if caller.principal != Principal::Anonymous {
+        Told::tell(parts, &caller.principal);
+    }
 }
 
 /// The answer to a caller that is not believed, or has to wait.

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -29,7 +29,7 @@ pub fn all(state: State) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .layer(map_response(mark))
         .layer(from_fn_with_state(state.clone(), observe::observe))
-        .layer(from_fn(request_id::assign))
+        .layer(from_fn_with_state(state.clone(), request_id::assign))
         .with_state(state)
 }
 

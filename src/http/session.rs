@@ -48,6 +48,7 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
         };
         caller::refused(&state, &parts, wanted, &refusal)
     })?;
+    caller::known(&parts, &caller);
     let issued = state.authority.issue(Kind::Session, &caller, &[]);
     let issued = issued.ok_or_else(|| {
         let message = "the registry has no key that signs sessions";

@@ -104,6 +104,7 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
             }
         }
     })?;
+    caller::known(&parts, &caller);
     Ok(answer(&state, &parts, &caller, &asked)?.into_response())
 }
 

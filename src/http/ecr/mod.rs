@@ -95,6 +95,7 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
         let note = note.about(error.message());
         state.audit.record(note.ended(Outcome::Denied));
     })?;
+    caller::known(&parts, &caller);
     let operation = MODEL.operations.get(name).ok_or_else(unknown)?;
     let action: Action = format!("ecr:{name}").parse().map_err(|_| unknown())?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
