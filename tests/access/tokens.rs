@@ -1,11 +1,16 @@
 //! The token endpoint in every form that clients use, and a push that outlives its token.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::{Login, robot, send_as, send_with, token, user};
 use crate::api::digest;
 use crate::api::http::Client;
-use crate::support::Registry;
+use crate::support::docker::docker;
+use crate::support::{Registry, folder, image};
 
 fn form(client: &Client, fields: &[(&str, &str)]) -> crate::api::http::Answer {
     let encode = |text: &str| {
@@ -245,6 +250,78 @@ fn a_push_goes_on_when_its_token_has_ended() {
     );
     let finish = format!("{location}?digest={}", digest(b"first second"));
     assert_eq!(send_with(&client, &second, "PUT", &finish, b"").status, 201);
+}
+
+/// Passes connections on to a server, and lets what goes there through at a rate.
+fn slow_way_to(host: &str, bytes_per_second: usize) -> String {
+    const PIECES_PER_SECOND: usize = 20;
+    let (host, piece) = (host.to_owned(), bytes_per_second / PIECES_PER_SECOND);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.expect("a client");
+            let server = TcpStream::connect(&host).expect("the server listens");
+            let (mut answers, mut back) = (
+                server.try_clone().expect("a socket"),
+                client.try_clone().expect("a socket"),
+            );
+            std::thread::spawn(move || {
+                // Either side may leave when it likes.
+                let _ = io::copy(&mut answers, &mut back);
+                let _ = back.shutdown(Shutdown::Write);
+            });
+            std::thread::spawn(move || {
+                let (mut client, mut server) = (client, server);
+                let mut bytes = vec![0; piece];
+                while let Ok(length @ 1..) = client.read(&mut bytes) {
+                    if server.write_all(&bytes[..length]).is_err() {
+                        break;
+                    }
+                    if length > piece / 2 {
+                        let pause = Duration::from_secs(1) / PIECES_PER_SECOND as u32;
+                        std::thread::sleep(pause * length as u32 / piece as u32);
+                    }
+                }
+                let _ = server.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn docker_pushes_for_longer_than_its_token_lives() {
+    let lifetime = Duration::from_secs(60);
+    let registry = Registry::private_with(&[("WHARF__AUTH__TOKEN_LIFETIME", "1m")]);
+    let (docker, folder) = (docker(), folder());
+    let alice = user(&registry, "alice", "push", "*");
+    // A layer of 7.5 MB at 100 kB/s is on its way for longer than a minute.
+    let host = slow_way_to(registry.host(), 100_000);
+    let tree = folder.path().join("tree");
+    std::fs::create_dir(&tree).expect("a folder");
+    std::fs::write(tree.join("thing"), image::random_bytes(7_500_000)).expect("a file");
+    let file = folder.path().join("tree.tar");
+    image::tar(&tree, &file);
+    let name = format!("{host}/team/slow:1");
+    docker.command(["import"]).arg(&file).arg(&name).succeeds();
+    let as_alice = |words: &[&str]| {
+        docker
+            .command([])
+            .env("DOCKER_CONFIG", folder.path().join("alice"))
+            .args(words)
+            .limit(Duration::from_secs(400))
+    };
+    as_alice(&["login", "-u", &alice.name, "--password-stdin", &host])
+        .stdin(&alice.password)
+        .succeeds();
+    let began = Instant::now();
+    as_alice(&["push", &name]).succeeds();
+    assert!(began.elapsed() > lifetime, "{:?}", began.elapsed());
+    let client = Client::new(registry.base());
+    let pushed = send_as(&client, &alice, "GET", "/v2/team/slow/manifests/1", b"");
+    assert_eq!(pushed.status, 200);
+    crate::clients::docker::forget(docker, &name);
 }
 
 #[test]
