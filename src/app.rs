@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,20 +17,27 @@ use wharf_auth::authority::{self, Authority, Enforcement};
 use wharf_auth::directory::Directory;
 use wharf_auth::oidc::Fetcher;
 use wharf_auth::seal::{self, Sealer};
+use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::{Clock, SystemClock};
-use wharf_storage::disk::{self, DiskStore};
+use wharf_storage::disk::{self, DiskStore, FolderLock};
+use wharf_storage::metadata::postgres::{self, Postgres};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
-use wharf_storage::metadata::{self, Creation, Metadata};
+use wharf_storage::metadata::{self, Creation, Database, Metadata, Replace};
+use wharf_storage::record::RecordStore;
+use wharf_storage::s3::{self, S3Store};
+use wharf_storage::upload::UploadStore;
 
 use crate::audit;
 use crate::config::Config;
 use crate::events::{self, Dispatcher, Endpoints, Feed};
 use crate::http::listener::tls::{self, Tls};
 use crate::http::{self, listener, repository_path, routes};
-use crate::jobs::{collection, lifecycle, refresh, sweep};
+use crate::jobs::{collection, lifecycle, records, refresh, scrub, sweep};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::registry::{self, Collector, Graces, Lifecycles, Registry};
+use crate::registry::{
+    self, Collector, Graces, Lifecycles, Rebuilder, Recorder, Registry, Scrubber,
+};
 use crate::shutdown::Shutdown;
 
 /// Why the server can't start.
@@ -37,9 +46,15 @@ pub enum Error {
     /// The data folder can't be used.
     #[error("the data folder can not be used")]
     Disk(#[from] disk::OpenError),
+    /// The bucket can't be used.
+    #[error("the bucket can not be used")]
+    Bucket(#[from] s3::OpenError),
     /// The database can't be used.
     #[error("the metadata can not be used")]
     Database(#[from] sqlite::OpenError),
+    /// The PostgreSQL database can't be used.
+    #[error("the metadata can not be used")]
+    Postgres(#[from] postgres::OpenError),
     /// The server's key can't be used.
     #[error("the server's key can not be used")]
     Key(#[from] seal::KeyError),
@@ -53,6 +68,14 @@ pub enum Error {
         .0.display()
     )]
     KeyLost(PathBuf),
+    /// What lies sealed in the database could not be opened: it was set up with another key.
+    #[error(
+        "the database was set up with another key than the one in {}: servers and command lines on \
+         one database share one key (auth.secret_key_file); where that one is lost, wharf key \
+          drop-unreadable gives up what it sealed",
+        .0.display()
+    )]
+    OtherKey(PathBuf),
     /// The first principals can't be made.
     #[error("failed to set up who may do what")]
     Administration(#[from] administration::Error),
@@ -90,6 +113,8 @@ pub struct Office {
     pub administration: Administration,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where the server's key lies.
+    key_path: PathBuf,
 }
 
 /// What is made where it is missing.
@@ -104,6 +129,9 @@ pub enum Opening {
     NewKey,
 }
 
+/// The document that tells whether a server has the key that the database was set up with.
+const KEY_CHECK: (&str, &str) = ("server", "key-check");
+
 impl Office {
     /// Opens it.
     ///
@@ -111,24 +139,162 @@ impl Office {
     ///
     /// When the database or the key can't be used.
     pub async fn open(config: &Config, opening: Opening) -> Result<Self, Error> {
-        let path = config.database_path();
-        if opening != Opening::New && !path.exists() {
-            return Err(Error::NoRegistry(config.data().to_owned()));
-        }
-        let metadata = Metadata::new(Arc::new(Sqlite::open(&path)?));
+        let database: Arc<dyn Database> = match config.database.postgres() {
+            None => {
+                let path = config.database_path();
+                if opening != Opening::New && !path.exists() {
+                    return Err(Error::NoRegistry(config.data().to_owned()));
+                }
+                Arc::new(Sqlite::open(&path)?)
+            }
+            Some(settings) => {
+                let settings = settings.map_err(postgres::OpenError::Address)?;
+                Arc::new(Postgres::open(settings)?)
+            }
+        };
+        let metadata = Metadata::new(database);
         let sealer = Arc::new(sealer(config, opening, &metadata).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let administration =
             Administration::new(metadata.clone(), Arc::clone(&sealer), Arc::clone(&clock));
-        if opening == Opening::New {
-            administration.check_key().await?;
-        }
-        Ok(Self {
+        let office = Self {
             metadata,
             sealer,
             administration,
             clock,
+            key_path: config.secret_key_path(),
+        };
+        match opening {
+            Opening::New => {
+                office.administration.check_key().await?;
+                office.confirm_key().await?;
+            }
+            Opening::Existing => office.confirm_key().await?,
+            Opening::NewKey => {}
+        }
+        Ok(office)
+    }
+
+    /// Gives up what another key sealed, so that this one is the database's, and tells the names of
+    /// what is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn take_over(&self) -> Result<Vec<String>, Error> {
+        let dropped = self.administration.drop_unreadable().await?;
+        let (kind, key) = KEY_CHECK;
+        let (replace, now) = (Replace::Allowed, self.clock.now());
+        let sealed = self.sealed_check();
+        let put = self.metadata.put_document(kind, key, &sealed, replace, now);
+        put.await?;
+        Ok(dropped)
+    }
+
+    fn sealed_check(&self) -> String {
+        let (kind, key) = KEY_CHECK;
+        BASE64_STANDARD.encode(self.sealer.seal(key, kind.as_bytes()))
+    }
+
+    /// Looks whether the server's key is the one that this database was set up with; the first
+    /// server sets it up. With another key nothing that is sealed could be opened, and what is
+    /// sealed with it nobody else could open.
+    ///
+    /// # Errors
+    ///
+    /// When it is another one, or the database fails.
+    async fn confirm_key(&self) -> Result<(), Error> {
+        let (kind, key) = KEY_CHECK;
+        let found = self.metadata.document(kind, key).await?;
+        let found = match found {
+            Some(document) => document,
+            None => {
+                let sealed = self.sealed_check();
+                let (never, now) = (Replace::Never, self.clock.now());
+                let put = self.metadata.put_document(kind, key, &sealed, never, now);
+                put.await?;
+                // Another server may have been faster.
+                let found = self.metadata.document(kind, key).await?;
+                found.ok_or_else(|| Error::OtherKey(self.key_path.clone()))?
+            }
+        };
+        let sealed = BASE64_STANDARD.decode(found.text).unwrap_or_default();
+        match self.sealer.open(key, &sealed) {
+            Ok(_) => Ok(()),
+            Err(seal::OpenError) => Err(Error::OtherKey(self.key_path.clone())),
+        }
+    }
+}
+
+/// Where blobs and uploads lie.
+#[derive(Debug)]
+struct Stores {
+    blobs: Arc<dyn BlobStore>,
+    uploads: Arc<dyn UploadStore>,
+    records: Arc<dyn RecordStore>,
+    /// Where they are in a bucket, the data folder still has the rest.
+    _lock: Option<FolderLock>,
+}
+
+impl Stores {
+    /// The stores, for the server that has the data folder.
+    async fn open(config: &Config) -> Result<Self, Error> {
+        if !config.s3.is_on() {
+            // Nothing else runs yet that this could keep waiting.
+            return Ok(Self::of(DiskStore::open(config.data())?));
+        }
+        let lock = FolderLock::acquire(config.data())?;
+        let bucket = S3Store::open(bucket(config)).await?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..Self::of(bucket)
         })
+    }
+
+    /// The stores, beside a server that may have the data folder: what changes a local disk is not
+    /// for this.
+    async fn beside(config: &Config) -> Result<Self, Error> {
+        Ok(match config.s3.is_on() {
+            true => Self::of(S3Store::open(bucket(config)).await?),
+            false => Self::of(DiskStore::beside(config.data())),
+        })
+    }
+
+    fn of<S>(store: S) -> Self
+    where
+        S: BlobStore + UploadStore + RecordStore + Clone + 'static,
+    {
+        Self {
+            blobs: Arc::new(store.clone()),
+            records: Arc::new(store.clone()),
+            uploads: Arc::new(store),
+            _lock: None,
+        }
+    }
+}
+
+fn bucket(config: &Config) -> s3::Settings {
+    let s3 = &config.s3;
+    let chosen = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    s3::Settings {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
+        endpoint: chosen(s3.endpoint.trim_end_matches('/')),
+        region: chosen(&s3.region),
+        credentials: chosen(&s3.access_key_id).map(|access_key_id| s3::Credentials {
+            access_key_id,
+            secret_access_key: s3.secret_access_key.reveal().to_owned(),
+        }),
+        virtual_hosted: s3.virtual_hosted,
+        part_bytes: s3.part_size.bytes(),
+        growth: match s3.equal_parts {
+            true => s3::Growth::Equal,
+            false => s3::Growth::Growing,
+        },
+        memory_bytes: s3.memory.in_memory(),
+        spool: config.data().join("spool"),
+        timeout: s3.timeout.duration(),
+        retry_for: s3.retry_for.duration(),
     }
 }
 
@@ -139,7 +305,9 @@ async fn sealer(config: &Config, opening: Opening, metadata: &Metadata) -> Resul
         return Ok(Sealer::load(&path)?);
     }
     let records = metadata.access_records().await?;
-    let is_lost = !records.signing_keys.is_empty() || !records.access_keys.is_empty();
+    let (kind, key) = KEY_CHECK;
+    let is_set_up = metadata.document(kind, key).await?.is_some();
+    let is_lost = is_set_up || !records.signing_keys.is_empty() || !records.access_keys.is_empty();
     match opening {
         Opening::NewKey => Ok(Sealer::load_or_create(&path)?),
         Opening::New if !is_lost => Ok(Sealer::load_or_create(&path)?),
@@ -151,6 +319,7 @@ async fn sealer(config: &Config, opening: Opening, metadata: &Metadata) -> Resul
 #[derive(Debug)]
 pub struct App {
     registry: Arc<Registry>,
+    stores: Stores,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     feed: Arc<Feed>,
@@ -170,10 +339,9 @@ impl App {
     ///
     /// When a store can't be used.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        // Nothing else runs yet that this could keep waiting.
-        let disk = DiskStore::open(config.data())?;
+        let stores = Stores::open(config).await?;
         let office = Office::open(config, Opening::New).await?;
-        let registry = Arc::new(registry(config, &office, disk));
+        let registry = Arc::new(registry(config, &office, &stores));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
         let first_administrator = match config.auth.enabled {
@@ -187,6 +355,7 @@ impl App {
         let outbound = Arc::new(Outbound::new(config.outbound.allow.clone())?);
         Ok(Self {
             registry,
+            stores,
             metrics: Arc::new(Metrics::new()),
             authority: Arc::new(authority(config, &office, &outbound).await?),
             feed: Arc::new(Feed::open(office.metadata.clone()).await?),
@@ -228,6 +397,10 @@ impl App {
             Lifecycles::new(self.office.metadata.clone(), Arc::clone(&self.office.clock));
         jobs.spawn(lifecycle::run(lifecycles, every, shutdown.token()));
         self.collect(&jobs, shutdown.token());
+        self.scrub(&jobs, shutdown.token());
+        if self.config.storage.records {
+            jobs.spawn(records::run(self.recorder(), shutdown.token()));
+        }
         let registry = Arc::clone(&self.registry);
         jobs.spawn(lifecycle::record_pulls(registry, shutdown.token()));
         let every = config.auth.refresh_every.duration();
@@ -278,6 +451,33 @@ impl App {
         });
     }
 
+    /// Who keeps records beside the bytes.
+    fn recorder(&self) -> Recorder {
+        let Office {
+            metadata, clock, ..
+        } = &self.office;
+        Recorder::new(
+            metadata.clone(),
+            Arc::clone(&self.stores.records),
+            Arc::clone(clock),
+            Arc::clone(&self.instance),
+        )
+    }
+
+    /// Starts to read all bytes again from time to time, where it is wanted.
+    fn scrub(&self, jobs: &TaskTracker, stop: CancellationToken) {
+        let config = &self.config.scrub;
+        let every = config.run_every.duration();
+        if every.is_zero() {
+            return;
+        }
+        let (blobs, instance) = (Arc::clone(&self.stores.blobs), Arc::clone(&self.instance));
+        let rate = config.bytes_per_second.bytes();
+        let scrubber = scrubber(&self.office, blobs, instance, rate);
+        let clock = Arc::clone(&self.office.clock);
+        jobs.spawn(async move { scrub::run(scrubber, &*clock, every, stop).await });
+    }
+
     /// Who delivers events.
     fn dispatcher(&self) -> Dispatcher {
         let events = &self.config.events;
@@ -309,6 +509,7 @@ impl App {
         );
         let external_url = &config.server.external_url;
         let settings = http::Settings {
+            no_redirect_for: config.s3.no_redirect_for.clone(),
             manifest_limit: config.registry.manifest_limit.in_memory(),
             page_limit: config.registry.page_limit,
             min_bytes_per_second: config.server.min_bytes_per_second,
@@ -321,7 +522,7 @@ impl App {
                 host: config.ecr.host.as_str().into(),
             },
         };
-        let state = http::State {
+        let state = http::State::new(http::Doors {
             registry: Arc::clone(&self.registry),
             authority: Arc::clone(&self.authority),
             administration: office.administration.clone(),
@@ -340,7 +541,7 @@ impl App {
             metrics: Arc::clone(&self.metrics),
             stopping,
             settings: Arc::new(settings),
-        };
+        });
         (state, writer)
     }
 }
@@ -376,26 +577,63 @@ pub(crate) fn collector(config: &Config, office: &Office, holder: Arc<str>) -> C
     Collector::new(office.metadata.clone(), clock, graces, holder)
 }
 
+/// Who reads all bytes again, as a process of this name.
+pub(crate) fn scrubber(
+    office: &Office,
+    blobs: Arc<dyn BlobStore>,
+    holder: Arc<str>,
+    bytes_per_second: u64,
+) -> Scrubber {
+    let (metadata, clock) = (office.metadata.clone(), Arc::clone(&office.clock));
+    Scrubber::new(metadata, blobs, clock, holder, bytes_per_second)
+}
+
+/// Who makes a lost database anew.
+///
+/// # Errors
+///
+/// When the stores can't be used.
+pub(crate) async fn rebuilder(office: &Office, config: &Config) -> Result<Rebuilder, Error> {
+    let stores = Stores::beside(config).await?;
+    Ok(Rebuilder {
+        metadata: office.metadata.clone(),
+        blobs: stores.blobs,
+        records: stores.records,
+        clock: Arc::clone(&office.clock),
+    })
+}
+
+/// The blobs, for reading beside a server that runs.
+///
+/// # Errors
+///
+/// When the store can't be used.
+pub(crate) async fn blobs_to_read(config: &Config) -> Result<Arc<dyn BlobStore>, Error> {
+    Ok(Stores::beside(config).await?.blobs)
+}
+
 /// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running
 /// server has the folder and does so itself.
 ///
 /// # Errors
 ///
-/// When the folder can't be used.
+/// When the stores can't be used.
 pub(crate) async fn remove_needless_bytes(
     config: &Config,
     office: &Office,
 ) -> Result<Option<u64>, Error> {
-    let disk = match DiskStore::open(config.data()) {
-        Ok(disk) => disk,
-        Err(disk::OpenError::Locked(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let stores = match config.s3.is_on() {
+        true => Stores::beside(config).await?,
+        false => match Stores::open(config).await {
+            Err(Error::Disk(disk::OpenError::Locked(_))) => return Ok(None),
+            stores => stores?,
+        },
     };
-    let swept = registry(config, office, disk).sweep().await?;
+    let swept = registry(config, office, &stores).sweep().await?;
     Ok(Some(swept.removals))
 }
 
-fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
+fn registry(config: &Config, office: &Office, stores: &Stores) -> Registry {
     let settings = registry::Settings {
         creation: match config.registry.create_on_push {
             true => Creation::Allowed,
@@ -409,11 +647,15 @@ fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
             "" => None,
             policy => Some(policy.to_owned()),
         },
+        redirects: {
+            let s3 = &config.s3;
+            (s3.is_on() && s3.redirect).then(|| s3.redirect_lifetime.duration())
+        },
     };
     Registry::new(
         office.metadata.clone(),
-        Arc::new(disk.clone()),
-        Arc::new(disk),
+        Arc::clone(&stores.blobs),
+        Arc::clone(&stores.uploads),
         Arc::clone(&office.clock),
         settings,
     )

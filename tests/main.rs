@@ -5,6 +5,7 @@
 //! | `access` | who may do what: logins of real clients, tokens, revoking, TLS |
 //! | `api` | what the API does with requests that no library mends |
 //! | `clients` | what people use a registry with |
+//! | `collection` | what nothing needs any more, and what can be restored |
 //! | `ecr` | Amazon ECR's API, with `aws` and boto3 |
 //! | `events` | what happened, as others are told: streams, webhooks, NATS |
 //! | `dockerfile` | the image of Wharf itself |
@@ -12,11 +13,13 @@
 //! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
+//! | `scale` | several servers, PostgreSQL, and blobs in a bucket |
 //! | `support` | servers, clients and images that tests are made of |
 
 mod access;
 mod api;
 mod clients;
+mod collection;
 mod dockerfile;
 mod ecr;
 mod events;
@@ -24,4 +27,5 @@ mod layering;
 mod official;
 mod operation;
 mod own_suite;
+mod scale;
 mod support;

@@ -63,8 +63,30 @@ fn say(line: &str) {
     writeln!(std::io::stdout(), "{line}").expect("the line is printed");
 }
 
-/// Asserts that the suite passes whole, and tells how many checks that were.
-fn passes_whole(registry: &Registry, options: &[&str]) {
+#[test]
+fn our_own_suite_passes_whole_on_wharf() {
+    passes(&Registry::wharf(), "");
+}
+
+#[test]
+fn our_own_suite_passes_whole_on_wharf_with_postgres() {
+    passes(&Registry::on_postgres(), " on PostgreSQL");
+}
+
+#[test]
+fn our_own_suite_passes_whole_with_a_login() {
+    let registry = Registry::private();
+    let alice = user(&registry, "alice", "write", "*");
+    let login = ["--username", &alice.name, "--password", &alice.password];
+    passes_with(&registry, &login, " with a login");
+}
+
+/// Runs the suite, which finds no fault and leaves nothing out.
+pub(crate) fn passes(registry: &Registry, on: &str) {
+    passes_with(registry, &[], on);
+}
+
+fn passes_with(registry: &Registry, options: &[&str], on: &str) {
     let (output, counts) = run(registry, options);
     let Counts {
         passed,
@@ -72,7 +94,7 @@ fn passes_whole(registry: &Registry, options: &[&str]) {
         skipped,
     } = counts;
     say(&format!(
-        "conformance: {passed} passed, {failed} failed, {skipped} skipped"
+        "conformance: {passed} passed, {failed} failed, {skipped} skipped{on}"
     ));
     assert_eq!(
         (failed, skipped, output.code),
@@ -81,19 +103,6 @@ fn passes_whole(registry: &Registry, options: &[&str]) {
         output.stdout
     );
     assert!(passed > 20, "{}", output.stdout);
-}
-
-#[test]
-fn our_own_suite_passes_whole_on_wharf() {
-    passes_whole(&Registry::wharf(), &[]);
-}
-
-#[test]
-fn our_own_suite_passes_whole_with_a_login() {
-    let registry = Registry::private();
-    let alice = user(&registry, "alice", "write", "*");
-    let login = ["--username", &alice.name, "--password", &alice.password];
-    passes_whole(&registry, &login);
 }
 
 #[test]

@@ -59,6 +59,12 @@ pub(super) enum Error {
     /// Nothing was collected.
     #[error("{0}")]
     Collection(String),
+    /// The database is not made anew.
+    #[error("{0}")]
+    Rebuild(String),
+    /// Bytes are wrong, or can't be read.
+    #[error("bytes are damaged")]
+    Damaged,
     /// The cursor leads nowhere.
     #[error(transparent)]
     Cursor(feed::Error),

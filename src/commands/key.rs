@@ -127,7 +127,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
         }),
         Command::DropUnreadable { flags } => {
             office::run_in(Opening::NewKey, &flags, |office, _| async move {
-                for name in office.admin().drop_unreadable().await? {
+                for name in office.take_over().await? {
                     office.did("key drop-unreadable", &name).await?;
                     println!("removed {name}");
                 }

@@ -9,6 +9,8 @@
 //! | `policy` | who may do what, and whose tokens are taken |
 //! | `lifecycle`, `tag` | what removes images, and what keeps them; where a tag has been |
 //! | `gc`, `trash`, `why` | what nothing needs any more, what can be restored, and why |
+//! | `scrub` | whether the bytes are still right |
+//! | `rebuild` | a lost database, made anew |
 //! | `can` | whether somebody may, and why |
 //! | `audit` | who did what |
 //! | `events` | what happened |
@@ -32,7 +34,9 @@ mod lifecycle;
 mod office;
 mod open_files;
 mod policy;
+mod rebuild;
 mod robot;
+mod scrub;
 mod serve;
 mod tag;
 mod trash;
@@ -88,6 +92,10 @@ enum Command {
     /// Show what was deleted, and restore it
     #[command(subcommand)]
     Trash(trash::Command),
+    /// Read the bytes of all blobs again, to find those that have changed
+    Scrub(scrub::Arguments),
+    /// Make a lost database anew, as far as the bytes and the records beside them tell
+    Rebuild(rebuild::Arguments),
     /// Tell what keeps a digest, or what removed it
     Why(why::Arguments),
     /// Tell whether somebody may do something, and why
@@ -120,6 +128,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Tag(command) => tag::run(command),
         Command::Gc(command) => gc::run(command),
         Command::Trash(command) => trash::run(command),
+        Command::Scrub(arguments) => scrub::run(arguments),
+        Command::Rebuild(arguments) => rebuild::run(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::Can(arguments) => can::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),

@@ -63,12 +63,22 @@ fn manifest(place: &Place, config: &Config) -> Vec<String> {
 
 fn blob(stored: &StoredBlob, config: &Config) -> String {
     let (size, location) = (Size::new(stored.size), &stored.location);
+    if let Some(at) = stored.quarantined_at {
+        let at = shown(Some(at));
+        return format!(
+            "blob of {size} at {location}: its bytes are wrong, found {at}; nobody gets it until it \
+             is pushed again"
+        );
+    }
     let state = match stored.condemned_at {
         Some(at) => {
             let until = shown(Some(at.after(config.gc.keep_condemned.duration())));
             format!("no repository has it: it goes after {until}, unless it is pushed again")
         }
-        None => format!("since {}", shown(Some(stored.created_at))),
+        None => {
+            let (since, checked) = (shown(Some(stored.created_at)), shown(stored.checked_at));
+            format!("since {since}, read as a whole last: {checked}")
+        }
     };
     format!("blob of {size} at {location}: {state}")
 }

@@ -15,6 +15,9 @@
 //! | `referrers` | the referrers of a manifest, of both kinds |
 //! | `collection` | collecting what nothing needs any more |
 //! | `delete` | taking manifests, tags and blobs out of sight |
+//! | `records` | copies of manifests and tags beside the bytes |
+//! | `rebuild` | making a lost database anew |
+//! | `scrub` | reading all bytes again, to find those that have changed |
 //! | `sweep` | ending forgotten uploads, removing needless bytes |
 //! | `error` | what can be wrong, in the domain's words |
 
@@ -27,8 +30,11 @@ mod page;
 mod pull;
 mod pulls;
 mod push;
+mod rebuild;
+mod records;
 mod referrers;
 mod repository;
+mod scrub;
 mod sweep;
 mod upload;
 
@@ -50,7 +56,10 @@ pub use lifecycle::{Lifecycles, Ran};
 pub use page::Page;
 pub use pulls::EXCLUSIONS;
 pub use push::{ManifestTarget, PushedManifest};
+pub use rebuild::{Rebuilder, Rebuilt};
+pub use records::Recorder;
 pub use repository::TEMPLATES;
+pub use scrub::{Scrubbed, Scrubber};
 pub use sweep::Swept;
 pub use upload::{Body, BodyError, Chunk, Session, UploadStatus};
 
@@ -69,6 +78,8 @@ pub struct Settings {
     pub default_lifecycle_policy: Option<String>,
     /// How long a blob stays that no manifest names.
     pub grace: Duration,
+    /// How long the addresses are good that clients are sent to; nothing: the bytes come from here.
+    pub redirects: Option<Duration>,
 }
 
 /// Who asks for a change, and by which request.
@@ -107,6 +118,7 @@ pub struct Registry {
     settings: Settings,
     leases: Leases,
     pulls: pulls::Pulls,
+    swept: sweep::Mark,
     tasks: TaskTracker,
 }
 
@@ -128,6 +140,7 @@ impl Registry {
             settings,
             leases: Leases::default(),
             pulls: pulls::Pulls::default(),
+            swept: sweep::Mark::default(),
             tasks: TaskTracker::new(),
         }
     }

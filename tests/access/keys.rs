@@ -46,8 +46,8 @@ fn a_server_whose_key_is_lost_does_not_start_with_another_one() {
         wharf(&["key", "rotate-signing"], &registry),
     ] {
         let said = command.fails();
-        assert!(said.contains("does not open"), "{said}");
-        assert!(said.contains(&access_key), "{said}");
+        let is_told = said.contains("another key") || said.contains("does not open");
+        assert!(is_told, "{said}");
     }
     // The right one is taken as ever.
     fs::write(&path, own).expect("it is ours");

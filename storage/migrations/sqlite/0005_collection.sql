@@ -4,6 +4,12 @@
 ALTER TABLE blobs ADD COLUMN condemned_at INTEGER;
 CREATE INDEX blobs_by_condemnation ON blobs (condemned_at) WHERE condemned_at IS NOT NULL;
 
+-- When a scrub last read the bytes, and since when they are known to be wrong: such a blob is seen by
+-- nobody, and the next push of it takes its place.
+ALTER TABLE blobs ADD COLUMN checked_at INTEGER;
+ALTER TABLE blobs ADD COLUMN quarantined_at INTEGER;
+CREATE INDEX blobs_by_quarantine ON blobs (quarantined_at) WHERE quarantined_at IS NOT NULL;
+
 -- Links to look at: does a manifest of the repository still name the blob? Filled by what may have
 -- made a link needless. The look comes when a grace has passed since.
 CREATE TABLE reviews (

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::events::{Change, Journal};
 use super::repositories::{self, Creation};
 use super::transaction::{Row, Transaction};
-use super::{Metadata, collection, removals, uploads};
+use super::{Metadata, collection, removals, scrub, uploads};
 use crate::blob::Location;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, RepositoryName};
@@ -83,7 +83,7 @@ impl Metadata {
                  LEFT JOIN reviews ON reviews.repository_id = blob_links.repository_id
                                   AND reviews.blob_id = blob_links.blob_id
                  WHERE blobs.digest = $1 AND repositories.name = $2
-                   AND blob_links.deleted_at IS NULL",
+                   AND blob_links.deleted_at IS NULL AND blobs.quarantined_at IS NULL",
                 &[digest.as_str().into(), repository.as_str().into()],
             )?;
             let read = |mut row: Row| {
@@ -104,6 +104,7 @@ impl Metadata {
     /// # Errors
     ///
     /// [`Error::UploadUnknown`] when the upload's row is gone, as after a cancel;
+    /// [`Error::UploadMoved`] when it doesn't stand at the end of the blob;
     /// [`Error::RepositoryUnknown`]; or when the database fails.
     pub async fn finish_upload(&self, upload: FinishedUpload) -> Result<Stored, Error> {
         self.commit(upload.change.clone(), move |transaction, journal| {
@@ -162,13 +163,31 @@ impl Metadata {
                  JOIN blob_links ON blob_links.blob_id = blobs.id
                  JOIN repositories ON repositories.id = blob_links.repository_id
                  WHERE blobs.digest = $1 AND blob_links.deleted_at IS NULL
-                   AND repositories.name > $2
+                   AND blobs.quarantined_at IS NULL AND repositories.name > $2
                  ORDER BY repositories.name LIMIT $3",
                 &[digest.as_str().into(), after.as_str().into(), limit.into()],
             )?;
             rows.into_iter()
                 .map(|mut row| row.parsed("a repository's name"))
                 .collect()
+        })
+        .await
+    }
+
+    /// Whether a blob lies at `location`, or did and waits to be removed.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn knows_location(&self, location: &Location) -> Result<bool, Error> {
+        let location = location.clone();
+        self.read(move |transaction| {
+            let row = transaction.query_one(
+                "SELECT location FROM blobs WHERE location = $1
+                 UNION ALL SELECT location FROM removals WHERE location = $1",
+                &[location.as_str().into()],
+            )?;
+            Ok(row.is_some())
         })
         .await
     }
@@ -217,7 +236,8 @@ fn linked(
         "SELECT blobs.id, blobs.size_bytes, blobs.location FROM blobs
          JOIN blob_links ON blob_links.blob_id = blobs.id
          JOIN repositories ON repositories.id = blob_links.repository_id
-         WHERE blobs.digest = $1 AND repositories.name = $2 AND blob_links.deleted_at IS NULL",
+         WHERE blobs.digest = $1 AND repositories.name = $2 AND blob_links.deleted_at IS NULL
+           AND blobs.quarantined_at IS NULL",
         &[digest.as_str().into(), repository.as_str().into()],
     )?;
     let read = |mut row: Row| {
@@ -237,7 +257,7 @@ fn linked(
 }
 
 /// Lets a repository see a blob.
-fn link(
+pub(super) fn link(
     transaction: &mut dyn Transaction,
     repository_id: i64,
     blob_id: i64,
@@ -267,10 +287,9 @@ fn finish_upload(
         change,
     } = upload;
     let now = change.now;
-    // A cancel that came first has discarded the bytes: recording them would make a broken blob.
-    if !uploads::remove(transaction, *id)? {
-        return Err(Error::UploadUnknown);
-    }
+    // A cancel that came first has discarded the bytes, and another writer has made them others:
+    // recording them would make a broken blob.
+    uploads::finish(transaction, *id, blob.size)?;
     let repository_id =
         repositories::require_for_push(transaction, journal, repository, *creation, now)?;
     transaction.execute(
@@ -284,14 +303,20 @@ fn finish_upload(
         ],
     )?;
     let row = transaction.query_one(
-        "SELECT id, location FROM blobs WHERE digest = $1",
+        "SELECT id, location, quarantined_at FROM blobs WHERE digest = $1",
         &[blob.digest.as_str().into()],
     )?;
     let mut row = row.expect("the row was inserted or in the way of it");
     let blob_id = row.integer("a blob's id")?;
     let location: Location = row.parsed("a blob's location")?;
+    let is_quarantined = row.optional_time("quarantined_at")?.is_some();
     link(transaction, repository_id, blob_id, now)?;
     if location == blob.location {
+        return Ok(Stored::New);
+    }
+    if is_quarantined {
+        scrub::replace(transaction, blob_id, blob, now)?;
+        removals::enqueue(transaction, &location, now)?;
         return Ok(Stored::New);
     }
     removals::enqueue(transaction, &blob.location, now)?;

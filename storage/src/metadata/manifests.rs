@@ -240,7 +240,7 @@ pub(super) fn remove(
     Ok(())
 }
 
-fn push_manifest(
+pub(super) fn push_manifest(
     transaction: &mut dyn Transaction,
     journal: &mut Journal,
     push: &ManifestPush,
@@ -398,7 +398,8 @@ fn missing_content(
                  EXISTS (SELECT 1 FROM blob_links
                          JOIN blobs ON blobs.id = blob_links.blob_id
                          WHERE blob_links.repository_id = $1 AND blobs.digest = $2
-                           AND blob_links.deleted_at IS NULL)",
+                           AND blob_links.deleted_at IS NULL
+                           AND blobs.quarantined_at IS NULL)",
             &[repository_id.into(), digest.as_str().into()],
         )?;
         let mut row = row.expect("a row of two answers");

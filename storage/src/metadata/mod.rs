@@ -16,6 +16,8 @@
 //! | `uploads` | the rows of uploads under way |
 //! | `collection` | what nothing needs any more, step by step until it is forgotten |
 //! | `removals` | bytes that wait to be removed |
+//! | `scrub` | which bytes were found to be right or wrong |
+//! | `adopt` | taking in what lies in a store already |
 //! | `trash` | what was deleted, and bringing it back; the history of tags |
 //! | [`provenance`] | what keeps a digest, or what removed it |
 //! | `jobs` | work that one server does at a time |
@@ -29,10 +31,12 @@
 //! | `transaction` | the face of a database that methods are written against |
 //! | `database` | running methods on a database's threads |
 //! | [`sqlite`] | the driver for SQLite |
+//! | [`postgres`] | the driver for PostgreSQL |
 //!
 //! Times and names come in as values; nothing here looks at a clock or makes up a name.
 
 mod access;
+mod adopt;
 mod audit;
 mod blobs;
 mod collection;
@@ -44,10 +48,12 @@ mod events;
 mod images;
 mod jobs;
 mod manifests;
+pub mod postgres;
 pub mod provenance;
 mod referrers;
 mod removals;
 mod repositories;
+mod scrub;
 mod settings;
 pub mod sqlite;
 mod tags;
@@ -78,6 +84,7 @@ pub use images::{Image, ImageFacts, Pull, Pulled, StorageClass};
 pub use jobs::Hold;
 pub use manifests::{ManifestBytes, ManifestHead, ManifestPush, MissingContent, Pushed};
 pub use repositories::Creation;
+pub use scrub::{Check, ToCheck, Verdict};
 pub use settings::{
     Deleted, RepositoryRecord, RepositorySettings, TagMutability, TagMutabilityError,
 };

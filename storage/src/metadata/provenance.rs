@@ -33,6 +33,10 @@ pub struct StoredBlob {
     pub created_at: Timestamp,
     /// Since when no repository has them.
     pub condemned_at: Option<Timestamp>,
+    /// When they were last read as a whole and found to be right or wrong.
+    pub checked_at: Option<Timestamp>,
+    /// Since when they are known to be wrong.
+    pub quarantined_at: Option<Timestamp>,
 }
 
 /// A blob in a repository.
@@ -111,7 +115,8 @@ impl Metadata {
 
 fn blob(transaction: &mut dyn Transaction, digest: &Digest) -> Result<Option<StoredBlob>, Error> {
     let row = transaction.query_one(
-        "SELECT size_bytes, location, created_at, condemned_at FROM blobs WHERE digest = $1",
+        "SELECT size_bytes, location, created_at, condemned_at, checked_at, quarantined_at
+         FROM blobs WHERE digest = $1",
         &[digest.as_str().into()],
     )?;
     let read = |mut row: Row| {
@@ -120,6 +125,8 @@ fn blob(transaction: &mut dyn Transaction, digest: &Digest) -> Result<Option<Sto
             location: row.text("a blob's location")?,
             created_at: row.time("created_at")?,
             condemned_at: row.optional_time("condemned_at")?,
+            checked_at: row.optional_time("checked_at")?,
+            quarantined_at: row.optional_time("quarantined_at")?,
         })
     };
     row.map(read).transpose()

@@ -1,0 +1,62 @@
+//! `wharf rebuild`: making a lost database anew.
+
+use std::cell::Cell;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use super::error::Error;
+use super::office;
+use crate::app;
+use crate::config::Flags;
+use crate::registry::Rebuilt;
+
+/// How often a terminal is told how far it got.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// How to rebuild.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Add to what the database has already
+    #[arg(long)]
+    merge: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Does it.
+pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
+    let Arguments { merge, flags } = arguments;
+    office::run(&flags, |office, config| async move {
+        let some = office.metadata.repositories(None, 1).await;
+        if !merge && !some.map_err(app::Error::Metadata)?.is_empty() {
+            let message = "the database has repositories; --merge adds to them what is missing";
+            return Err(Error::Rebuild(message.into()));
+        }
+        let told = Cell::new(Instant::now());
+        let is_terminal = io::stderr().is_terminal();
+        let rebuilt = app::rebuilder(&office, &config)
+            .await?
+            .run(|so_far| {
+                if is_terminal && told.get().elapsed() >= TELL_EVERY {
+                    told.set(Instant::now());
+                    let (blobs, manifests) = (so_far.blobs, so_far.manifests);
+                    eprint!("\rfound {blobs} blobs, {manifests} manifests ");
+                }
+            })
+            .await;
+        if is_terminal {
+            eprintln!();
+        }
+        let Rebuilt {
+            blobs,
+            new_blobs,
+            manifests,
+            broken_records,
+        } = rebuilt.map_err(Error::Registry)?;
+        println!("found {blobs} blobs, of which {new_blobs} are new, and {manifests} manifests");
+        if broken_records > 0 {
+            println!("{broken_records} records could not be read");
+        }
+        office.did("rebuild", "registry").await
+    })
+}

@@ -1,0 +1,99 @@
+//! Taking in what lies in a store already, as when a database is made anew.
+
+use super::Metadata;
+use super::blobs::{self, Blob};
+use super::error::Error;
+use super::manifests::{self, ManifestPush, Pushed};
+use super::repositories;
+use super::transaction::Transaction;
+use crate::clock::Timestamp;
+use crate::oci::RepositoryName;
+
+impl Metadata {
+    /// Takes in blobs whose bytes lie in the store, and tells how many were unknown. No repository
+    /// sees them by that. They stay, whether or not one ever does: only what was once linked is
+    /// collected.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn adopt_blobs(&self, found: Vec<Blob>, now: Timestamp) -> Result<u64, Error> {
+        self.write(move |transaction| {
+            let mut adopted = 0;
+            for blob in &found {
+                adopted += transaction.execute(
+                    "INSERT INTO blobs (digest, size_bytes, location, created_at)
+                     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                    &[
+                        blob.digest.as_str().into(),
+                        blob.size.into(),
+                        blob.location.as_str().into(),
+                        now.into(),
+                    ],
+                )?;
+            }
+            Ok(adopted)
+        })
+        .await
+    }
+
+    /// Takes in a manifest, and links the blobs that it names in its repository, as far as there are
+    /// such.
+    ///
+    /// # Errors
+    ///
+    /// As [`push_manifest`](Self::push_manifest).
+    pub async fn adopt_manifest(&self, push: ManifestPush) -> Result<Pushed, Error> {
+        self.commit(push.change.clone(), move |transaction, journal| {
+            let now = push.change.now;
+            let pushed = manifests::push_manifest(transaction, journal, &push)?;
+            let repository_id = repositories::require(transaction, &push.repository)?;
+            for reference in push.manifest.references() {
+                link(transaction, repository_id, reference.digest.as_str(), now)?;
+            }
+            Ok(pushed)
+        })
+        .await
+    }
+
+    /// Links a blob in a repository, which is made where it isn't there, and tells whether there is
+    /// such a blob.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn adopt_link(
+        &self,
+        repository: &RepositoryName,
+        digest: &crate::oci::Digest,
+        change: super::Change,
+    ) -> Result<bool, Error> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.commit(change.clone(), move |transaction, journal| {
+            let creation = repositories::Creation::Allowed;
+            let now = change.now;
+            let repository_id =
+                repositories::require_for_push(transaction, journal, &repository, creation, now)?;
+            link(transaction, repository_id, digest.as_str(), now)
+        })
+        .await
+    }
+}
+
+fn link(
+    transaction: &mut dyn Transaction,
+    repository_id: i64,
+    digest: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let row = transaction.query_one(
+        "SELECT id FROM blobs WHERE digest = $1 AND quarantined_at IS NULL",
+        &[digest.into()],
+    )?;
+    let Some(mut row) = row else {
+        return Ok(false);
+    };
+    let blob_id = row.integer("a blob's id")?;
+    blobs::link(transaction, repository_id, blob_id, now)?;
+    Ok(true)
+}
