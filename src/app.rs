@@ -58,10 +58,21 @@ pub enum Error {
     /// The server's key can't be used.
     #[error("the server's key can not be used")]
     Key(#[from] seal::KeyError),
+    /// There is nothing in the folder.
+    #[error("there is no registry in {}: wharf serve makes one", .0.display())]
+    NoRegistry(PathBuf),
+    /// The server's key is gone.
+    #[error(
+        "the server's key {} is missing, and what the database holds is sealed with it: put it back, \
+         or give up what it sealed with wharf key drop-unreadable",
+        .0.display()
+    )]
+    KeyLost(PathBuf),
     /// What lies sealed in the database could not be opened: it was set up with another key.
     #[error(
         "the database was set up with another key than the one in {}: servers and command lines on \
-         one database share one key (auth.secret_key_file)",
+         one database share one key (auth.secret_key_file); where that one is lost, wharf key \
+          drop-unreadable gives up what it sealed",
         .0.display()
     )]
     OtherKey(PathBuf),
@@ -106,6 +117,18 @@ pub struct Office {
     key_path: PathBuf,
 }
 
+/// What is made where it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing: there is a registry.
+    Existing,
+    /// The database and the server's key, as at a first start. What lies there sealed has to be
+    /// opened by the key.
+    New,
+    /// The server's key alone, whatever is sealed with the one that was lost.
+    NewKey,
+}
+
 /// The document that tells whether a server has the key that the database was set up with.
 const KEY_CHECK: (&str, &str) = ("server", "key-check");
 
@@ -115,26 +138,62 @@ impl Office {
     /// # Errors
     ///
     /// When the database or the key can't be used.
-    pub fn open(config: &Config) -> Result<Self, Error> {
+    pub async fn open(config: &Config, opening: Opening) -> Result<Self, Error> {
         let database: Arc<dyn Database> = match config.database.postgres() {
-            None => Arc::new(Sqlite::open(&config.database_path())?),
+            None => {
+                let path = config.database_path();
+                if opening != Opening::New && !path.exists() {
+                    return Err(Error::NoRegistry(config.data().to_owned()));
+                }
+                Arc::new(Sqlite::open(&path)?)
+            }
             Some(settings) => {
                 let settings = settings.map_err(postgres::OpenError::Address)?;
                 Arc::new(Postgres::open(settings)?)
             }
         };
         let metadata = Metadata::new(database);
-        let sealer = Arc::new(Sealer::load_or_create(&config.secret_key_path())?);
+        let sealer = Arc::new(sealer(config, opening, &metadata).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let administration =
             Administration::new(metadata.clone(), Arc::clone(&sealer), Arc::clone(&clock));
-        Ok(Self {
+        let office = Self {
             metadata,
             sealer,
             administration,
             clock,
             key_path: config.secret_key_path(),
-        })
+        };
+        match opening {
+            Opening::New => {
+                office.administration.check_key().await?;
+                office.confirm_key().await?;
+            }
+            Opening::Existing => office.confirm_key().await?,
+            Opening::NewKey => {}
+        }
+        Ok(office)
+    }
+
+    /// Gives up what another key sealed, so that this one is the database's, and tells the names of
+    /// what is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn take_over(&self) -> Result<Vec<String>, Error> {
+        let dropped = self.administration.drop_unreadable().await?;
+        let (kind, key) = KEY_CHECK;
+        let (replace, now) = (Replace::Allowed, self.clock.now());
+        let sealed = self.sealed_check();
+        let put = self.metadata.put_document(kind, key, &sealed, replace, now);
+        put.await?;
+        Ok(dropped)
+    }
+
+    fn sealed_check(&self) -> String {
+        let (kind, key) = KEY_CHECK;
+        BASE64_STANDARD.encode(self.sealer.seal(key, kind.as_bytes()))
     }
 
     /// Looks whether the server's key is the one that this database was set up with; the first
@@ -144,13 +203,13 @@ impl Office {
     /// # Errors
     ///
     /// When it is another one, or the database fails.
-    pub async fn confirm_key(&self) -> Result<(), Error> {
+    async fn confirm_key(&self) -> Result<(), Error> {
         let (kind, key) = KEY_CHECK;
         let found = self.metadata.document(kind, key).await?;
         let found = match found {
             Some(document) => document,
             None => {
-                let sealed = BASE64_STANDARD.encode(self.sealer.seal(key, kind.as_bytes()));
+                let sealed = self.sealed_check();
                 let (never, now) = (Replace::Never, self.clock.now());
                 let put = self.metadata.put_document(kind, key, &sealed, never, now);
                 put.await?;
@@ -239,6 +298,23 @@ fn bucket(config: &Config) -> s3::Settings {
     }
 }
 
+/// The server's key. A new one is made only where nothing is lost with the one before.
+async fn sealer(config: &Config, opening: Opening, metadata: &Metadata) -> Result<Sealer, Error> {
+    let path = config.secret_key_path();
+    if path.exists() {
+        return Ok(Sealer::load(&path)?);
+    }
+    let records = metadata.access_records().await?;
+    let (kind, key) = KEY_CHECK;
+    let is_set_up = metadata.document(kind, key).await?.is_some();
+    let is_lost = is_set_up || !records.signing_keys.is_empty() || !records.access_keys.is_empty();
+    match opening {
+        Opening::NewKey => Ok(Sealer::load_or_create(&path)?),
+        Opening::New if !is_lost => Ok(Sealer::load_or_create(&path)?),
+        Opening::New | Opening::Existing => Err(Error::KeyLost(path)),
+    }
+}
+
 /// A registry with its doors, ready to serve.
 #[derive(Debug)]
 pub struct App {
@@ -264,8 +340,7 @@ impl App {
     /// When a store can't be used.
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let stores = Stores::open(config).await?;
-        let office = Office::open(config)?;
-        office.confirm_key().await?;
+        let office = Office::open(config, Opening::New).await?;
         let registry = Arc::new(registry(config, &office, &stores));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;

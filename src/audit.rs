@@ -4,14 +4,17 @@
 //! transaction. Should the database be away for longer than the queue lasts, records are dropped,
 //! counted and told of in the log, rather than requests held up.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wharf_auth::identity::{Caller, Context};
-use wharf_storage::clock::Clock;
+use wharf_storage::clock::{Clock, Timestamp};
 use wharf_storage::metadata::{self, AuditRecord, Metadata};
 
 /// How many records wait to be written at most.
@@ -20,6 +23,8 @@ const QUEUE: usize = 10_000;
 const BATCH: usize = 500;
 /// How many records are forgotten at once.
 const FORGET: u64 = 10_000;
+/// How many characters a detail has at most.
+const LONGEST_DETAIL: usize = 512;
 /// How soon writing is tried again while the database is away.
 const AGAIN: Duration = Duration::from_millis(250);
 /// How often old ones are looked for.
@@ -37,7 +42,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const fn as_str(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Denied => "denied",
@@ -46,11 +53,62 @@ impl Outcome {
     }
 }
 
+/// What is no outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an outcome is allowed, denied or failed")]
+pub struct OutcomeError;
+
+impl FromStr for Outcome {
+    type Err = OutcomeError;
+
+    fn from_str(text: &str) -> Result<Self, OutcomeError> {
+        let all = [Self::Allowed, Self::Denied, Self::Failed];
+        let found = all.into_iter().find(|outcome| outcome.as_str() == text);
+        found.ok_or(OutcomeError)
+    }
+}
+
+/// What is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a moment reads 2026-01-31T12:00:00Z, or 2h for two hours ago")]
+pub struct MomentError;
+
+/// The moment that a text names: a time of RFC 3339, or how long ago it was.
+///
+/// # Errors
+///
+/// When it is neither.
+pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, MomentError> {
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(Timestamp::from_seconds(time.unix_timestamp()));
+    }
+    let ago = humantime::parse_duration(text).map_err(|_| MomentError)?;
+    Ok(now.before(ago))
+}
+
 /// What is known before something ends.
 #[derive(Clone, Debug)]
 pub struct Note(AuditRecord);
 
 impl Note {
+    /// The same with what it is about besides, such as a tag. It is cut where it is long.
+    #[must_use]
+    pub fn about(mut self, detail: &str) -> Self {
+        // A part of it may be a stranger's; what could break a line or a terminal is taken out.
+        let shown = |character: char| match character.is_control() {
+            true => char::REPLACEMENT_CHARACTER,
+            false => character,
+        };
+        self.0.detail = detail.chars().take(LONGEST_DETAIL).map(shown).collect();
+        self
+    }
+
+    /// What it is about besides.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The record, now that it is known how it ended.
     #[must_use]
     pub fn ended(mut self, outcome: Outcome) -> AuditRecord {
@@ -123,7 +181,7 @@ impl Audit {
         )
     }
 
-    /// A login under a name that was not believed.
+    /// A login under a name that was not believed, or with something else that wasn't.
     #[must_use]
     pub fn failed_login(&self, name: &str, context: &Context, request_id: &str) -> Note {
         // The name is a stranger's: it may be a password that slipped into the wrong field.
@@ -227,6 +285,28 @@ impl Writer {
                     return;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_times_or_so_long_ago() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        for (text, seconds) in [
+            ("2027-01-15T08:00:00Z", 1_800_000_000),
+            ("2027-01-15T09:00:00+01:00", 1_800_000_000),
+            ("2h", 1_800_000_000 - 7200),
+            ("1day", 1_800_000_000 - 86_400),
+        ] {
+            let want = Timestamp::from_seconds(seconds);
+            assert_eq!(moment(text, now), Ok(want), "{text}");
+        }
+        for text in ["", "2020", "yesterday", "2027-01-15", "-2h"] {
+            assert_eq!(moment(text, now), Err(MomentError), "{text}");
         }
     }
 }

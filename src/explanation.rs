@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use wharf_auth::action::Action;
 use wharf_auth::authorizer::Decision;
-use wharf_auth::directory::Snapshot;
+use wharf_auth::directory::{Snapshot, Standing};
 use wharf_auth::identity::{Context, Principal};
 use wharf_auth::policy::{self, Effect, Mismatch, Request, Step};
+use wharf_storage::clock::Timestamp;
 use wharf_storage::oci::RepositoryName;
 
 /// Why a question can't be asked.
@@ -36,8 +37,9 @@ pub struct Question {
 /// The answer, and what each rule said.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// The answer.
+    /// The answer. Who isn't let in may nothing, whatever the policies say.
     pub decision: Decision,
+    standing: Standing,
     question: Question,
     steps: Vec<Step>,
 }
@@ -74,9 +76,9 @@ impl Question {
     }
 }
 
-/// Asks the policies.
+/// Asks the policies, and whether the principal is let in at all.
 #[must_use]
-pub fn explain(snapshot: &Snapshot, question: &Question) -> Explanation {
+pub fn explain(snapshot: &Snapshot, question: &Question, now: Timestamp) -> Explanation {
     let repository = question.repository.as_ref();
     let request = Request {
         principal: &question.principal,
@@ -85,8 +87,13 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Explanation {
         context: &question.context,
     };
     let policies = || snapshot.policies(&question.principal, repository);
+    let standing = snapshot.standing(&question.principal, now);
     Explanation {
-        decision: policy::decide(policies(), request),
+        decision: match standing {
+            Standing::LetIn => policy::decide(policies(), request),
+            Standing::Unknown | Standing::Disabled | Standing::Expired => Decision::Denied,
+        },
+        standing,
         steps: policy::explain(policies(), request),
         question: question.clone(),
     }
@@ -111,6 +118,16 @@ impl Explanation {
             Decision::Denied => "denied",
         };
         let mut text = format!("{answer}: {principal} {action} on {place}\n");
+        let out = match self.standing {
+            Standing::LetIn => None,
+            Standing::Unknown => Some("is not known here, so nobody is let in as that"),
+            Standing::Disabled => Some("is disabled, and not let in"),
+            Standing::Expired => Some("has expired, and is not let in"),
+        };
+        // Writing to a text doesn't fail.
+        if let Some(out) = out {
+            let _ = writeln!(text, "  {principal} {out}");
+        }
         if self.steps.is_empty() {
             text.push_str("  no policy concerns them, and what nothing allows is denied\n");
         }
@@ -128,7 +145,6 @@ impl Explanation {
                 Some(Mismatch::Resource) => "is about other repositories",
                 Some(Mismatch::Condition) => "has a condition that is not met",
             };
-            // Writing to a text doesn't fail.
             let _ = writeln!(text, "  {target}: {statement} {said}");
         }
         text
@@ -147,6 +163,10 @@ impl Explanation {
             })
         };
         let steps: Vec<Value> = self.steps.iter().map(step).collect();
-        json!({ "allowed": self.decision == Decision::Allowed, "rules": steps })
+        json!({
+            "allowed": self.decision == Decision::Allowed,
+            "principal": self.standing.as_str(),
+            "rules": steps,
+        })
     }
 }

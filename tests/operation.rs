@@ -1,9 +1,11 @@
 //! Starting, stopping, logs, metrics, and the command line.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::api::http::{Client, read_answer};
 use crate::api::{content, digest};
@@ -75,30 +77,60 @@ fn health_and_metrics_answer() {
 
 #[test]
 fn a_request_has_one_name_in_the_answer_and_in_the_log() {
-    let mut registry = Registry::wharf_with(&[("WHARF__LOG__FORMAT", "json")]);
+    let start = |proxies: &str| {
+        Registry::private_with(&[
+            ("WHARF__LOG__FORMAT", "json"),
+            ("WHARF__SERVER__TRUSTED_PROXIES", proxies),
+        ])
+    };
+    let lines = |registry: &mut Registry| -> Vec<Value> {
+        registry.stop();
+        let log = registry.log();
+        assert!(!log.contains('\u{9b}'));
+        log.lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            })
+            .collect()
+    };
+    // A client's own name stands beside ours, which it can't choose.
+    let mut registry = start("[]");
     let client = Client::new(registry.base());
-    let given = client.send("GET", "/v2/", &[("X-Request-Id", "my-name.1")], b"");
-    assert_eq!(given.header("x-request-id"), Some("my-name.1"));
+    let own = [
+        ("X-Request-Id", "my-name.1"),
+        ("X-Forwarded-For", "192.0.2.9"),
+    ];
+    let made = client.send("GET", "/v2/", &own, b"");
+    let made = made.header("x-request-id").expect("a name").to_owned();
+    assert_ne!(made, "my-name.1");
     let hostile = [
         ("X-Request-Id", "a\"b{}"),
         ("User-Agent", "evil\"\\ \u{9b}31m"),
     ];
-    let made = client.send("GET", "/v2/x%0d%0aforged/tags/list", &hostile, b"");
-    let made = made.header("x-request-id").expect("a name").to_owned();
-    assert_ne!(made, "a\"b{}");
-    registry.stop();
-    let log = registry.log();
-    let lines: Vec<serde_json::Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect();
-    for name in ["my-name.1", &made] {
-        assert!(
-            lines.iter().any(|line| line["id"] == name),
-            "{name} in {log}"
-        );
-    }
-    assert!(!log.contains('\u{9b}'));
+    let other = client.send("GET", "/v2/x%0d%0aforged/tags/list", &hostile, b"");
+    let other = other.header("x-request-id").expect("a name").to_owned();
+    let lines_of = lines(&mut registry);
+    let line = |id: &str| {
+        let found = lines_of.iter().find(|line| line["id"] == id);
+        found.unwrap_or_else(|| panic!("{id} in {lines_of:?}"))
+    };
+    assert_eq!(line(&made)["given"], "my-name.1");
+    assert_eq!(line(&made)["address"], "127.0.0.1");
+    assert_eq!(line(&made)["principal"], "");
+    assert_eq!(line(&other)["given"], "");
+
+    // A trusted proxy's is taken, and the line tells who called it.
+    let mut registry = start("[\"127.0.0.0/8\"]");
+    let client = Client::new(registry.base());
+    let alice = crate::access::user(&registry, "alice", "pull", "*").basic();
+    let named = [own[0], own[1], ("Authorization", alice.as_str())];
+    let given = client.send("GET", "/v2/", &named, b"");
+    assert_eq!(given.header("x-request-id"), Some("my-name.1"));
+    let lines_of = lines(&mut registry);
+    let line = lines_of.iter().find(|line| line["id"] == "my-name.1");
+    let line = line.expect("its line");
+    assert_eq!(line["address"], "192.0.2.9");
+    assert_eq!(line["principal"], "user/alice");
 }
 
 #[test]
@@ -112,6 +144,29 @@ fn an_open_server_says_so_and_stays_on_loopback() {
     );
     let (ok, _, stderr) = wharf(&["serve", "--listen", "0.0.0.0:0"]);
     assert!(!ok && stderr.contains("server.allow_anonymous"), "{stderr}");
+}
+
+#[test]
+fn what_lies_on_the_disk_is_for_the_servers_user_alone() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let registry = Registry::wharf();
+    let client = Client::new(registry.base());
+    let digest = crate::api::digest(b"private");
+    let path = format!("/v2/a/blobs/uploads/?digest={digest}");
+    assert_eq!(client.send("POST", &path, &[], b"private").status, 201);
+    let mut folders = vec![registry.data()];
+    let mut seen = 0;
+    while let Some(path) = folders.pop() {
+        let metadata = std::fs::metadata(&path).expect("it is there");
+        assert_eq!(metadata.mode() & 0o077, 0, "{}", path.display());
+        seen += 1;
+        if metadata.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder");
+            folders.extend(entries.map(|entry| entry.expect("an entry").path()));
+        }
+    }
+    assert!(seen > 512, "{seen}");
 }
 
 #[test]
@@ -139,6 +194,22 @@ fn the_configuration_is_checked_and_the_health_asked() {
     registry.stop();
     let (ok, _, stderr) = wharf(&["healthcheck", "--listen", registry.host()]);
     assert!(!ok && stderr.contains("no server answers"), "{stderr}");
+    // What doesn't answer in HTTP is no server of ours, or one that speaks TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let other = std::thread::spawn(move || {
+        for answer in [&b"\x15\x03\x03\x00\x02\x02\x0a"[..], b"220 mail\r\n"] {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut head = [0; 512];
+            let _ = stream.read(&mut head);
+            let _ = stream.write_all(answer);
+        }
+    });
+    for want in ["speaks TLS", "does not answer in HTTP"] {
+        let (ok, _, stderr) = wharf(&["healthcheck", "--listen", &address]);
+        assert!(!ok && stderr.contains(want), "{stderr}");
+    }
+    other.join().expect("it answered");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::access::user;
 use crate::support::command::Output;
 use crate::support::{Command, Registry, folder};
 
@@ -20,8 +21,8 @@ struct Counts {
     skipped: u64,
 }
 
-/// Runs the suite against a registry, and gives its output and its closing line.
-fn run(registry: &Registry) -> (Output, Counts) {
+/// Runs the suite against a registry, with further options, and gives its output and its closing line.
+fn run(registry: &Registry, options: &[&str]) -> (Output, Counts) {
     let suite = Path::new(env!("CARGO_BIN_EXE_wharf")).with_file_name("wharf-conformance");
     assert!(
         suite.is_file(),
@@ -34,6 +35,7 @@ fn run(registry: &Registry) -> (Output, Counts) {
         .arg(registry.base())
         .arg("--json")
         .arg(&report)
+        .args(options)
         .limit(Duration::from_secs(600))
         .run();
     let report = std::fs::read(report).unwrap_or_else(|error| panic!("{error}: {output:?}"));
@@ -71,9 +73,21 @@ fn our_own_suite_passes_whole_on_wharf_with_postgres() {
     passes(&Registry::on_postgres(), " on PostgreSQL");
 }
 
+#[test]
+fn our_own_suite_passes_whole_with_a_login() {
+    let registry = Registry::private();
+    let alice = user(&registry, "alice", "write", "*");
+    let login = ["--username", &alice.name, "--password", &alice.password];
+    passes_with(&registry, &login, " with a login");
+}
+
 /// Runs the suite, which finds no fault and leaves nothing out.
 pub(crate) fn passes(registry: &Registry, on: &str) {
-    let (output, counts) = run(registry);
+    passes_with(registry, &[], on);
+}
+
+fn passes_with(registry: &Registry, options: &[&str], on: &str) {
+    let (output, counts) = run(registry, options);
     let Counts {
         passed,
         failed,
@@ -93,7 +107,7 @@ pub(crate) fn passes(registry: &Registry, on: &str) {
 
 #[test]
 fn our_own_suite_finds_the_faults_of_a_peer() {
-    let (output, counts) = run(&Registry::debian());
+    let (output, counts) = run(&Registry::debian(), &[]);
     let Counts { passed, failed, .. } = counts;
     say(&format!(
         "our suite on docker-registry: {passed} of {} passed",

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use wharf_storage::clock::{Clock, Timestamp};
@@ -16,7 +18,7 @@ use wharf_storage::oci::RepositoryName;
 use crate::action::Action;
 use crate::authorizer::{Answer, Decision};
 use crate::directory::{Directory, Snapshot, is_active};
-use crate::identity::{Caller, Context, Grants, Kind, Principal, is_certificate_name};
+use crate::identity::{Basis, Caller, Context, Grants, Kind, Principal, is_certificate_name};
 use crate::lockout::Lockout;
 use crate::oidc::{self, FederationError, Fetcher, Issuers};
 use crate::policy::{self, Request};
@@ -64,6 +66,20 @@ pub struct Settings {
     pub calls_per_address: u32,
 }
 
+impl Settings {
+    /// How long any token lives at most.
+    #[must_use]
+    pub fn longest_lifetime(&self) -> Duration {
+        let all = [
+            self.access_lifetime,
+            self.refresh_lifetime,
+            self.login_lifetime,
+            self.session_lifetime,
+        ];
+        all.into_iter().max().unwrap_or_default()
+    }
+}
+
 /// What a caller shows.
 #[derive(Clone, Copy, Debug)]
 pub enum Credential<'a> {
@@ -78,6 +94,10 @@ pub enum Credential<'a> {
     },
     /// An access token.
     Bearer(&'a str),
+    /// A token to come back with.
+    Refresh(&'a str),
+    /// Another issuer's token, to be taken by any trust.
+    Exchange(&'a str),
     /// A browser's session.
     Session(&'a str),
     /// A certificate whose chain was verified, by its name.
@@ -96,6 +116,9 @@ pub enum Refusal {
     /// The token was revoked, or its owner is not let in any more.
     #[error("the token has been revoked")]
     Revoked,
+    /// The token is for the owner of a certificate, which the connection was not made with.
+    #[error("the token is for a connection with its owner's certificate")]
+    NoCertificate,
     /// Another issuer's token is not taken.
     #[error(transparent)]
     Federation(#[from] FederationError),
@@ -224,8 +247,10 @@ impl Authority {
         let caller = match credential {
             Credential::None => Caller::anonymous(context),
             Credential::Bearer(token) => self.bearer(token, context, now)?,
+            Credential::Refresh(token) => self.refreshed(token, context, now)?,
+            Credential::Exchange(token) => self.federated(None, token, context, now).await?,
             Credential::Session(token) => {
-                let claims = self.own_token(token, token::Kind::Session, now)?;
+                let claims = self.own_token(token, token::Kind::Session, &context, now)?;
                 owner(&claims, Grants::Everything, context)?
             }
             Credential::Certificate(name) => certificate(name, context)?,
@@ -237,6 +262,17 @@ impl Authority {
             limited(self.by_principal.call(&caller.principal.to_string(), now))?;
         }
         Ok(caller)
+    }
+
+    /// The name of a session that goes on, whose it is, and when it would end by itself.
+    #[must_use]
+    pub fn session(&self, token: &str, context: Context) -> Option<(String, Caller, Timestamp)> {
+        let now = self.clock.now();
+        let claims = self.own_token(token, token::Kind::Session, &context, now);
+        let claims = claims.ok()?;
+        let caller = owner(&claims, Grants::Everything, context).ok()?;
+        let end = Timestamp::from_seconds(claims.exp);
+        Some((claims.jti.clone(), caller, end))
     }
 
     /// Who signed a request with an access key.
@@ -256,11 +292,12 @@ impl Authority {
         self.locked_out(&context, id, now)?;
         let outcome = self.signer(authorization, request, now);
         match outcome {
-            Ok(principal) => {
+            Ok((principal, basis)) => {
                 limited(self.by_principal.call(&principal.to_string(), now))?;
                 Ok(Caller {
                     principal,
                     grants: Grants::Everything,
+                    basis,
                     context,
                 })
             }
@@ -281,10 +318,9 @@ impl Authority {
         authorization: &Authorization,
         request: &SignedRequest<'_>,
         now: Timestamp,
-    ) -> Result<Principal, Refusal> {
+    ) -> Result<(Principal, Basis), Refusal> {
         let snapshot = self.snapshot();
-        let key = snapshot.access_key(&authorization.access_key);
-        let key = key.filter(|key| key.expires_at.is_none_or(|end| now < end));
+        let key = snapshot.active_access_key(&authorization.access_key, now);
         let key = key.ok_or(Refusal::UnknownKey)?;
         let secret = self.sealer.open(&key.id, &key.sealed_secret);
         let secret = secret.map_err(|_| Refusal::UnknownKey)?;
@@ -292,8 +328,12 @@ impl Authority {
         sigv4::verify(authorization, request, secret, now)?;
         let principal: Principal = key.principal.parse().map_err(|_| Refusal::UnknownKey)?;
         let record = snapshot.record(&principal).ok_or(Refusal::UnknownKey)?;
+        let basis = Basis {
+            ends_at: key.expires_at,
+            access_key: Some(key.id.as_str().into()),
+        };
         match is_active(record, now) {
-            true => Ok(principal),
+            true => Ok((principal, basis)),
             false => Err(Refusal::Revoked),
         }
     }
@@ -355,7 +395,8 @@ impl Authority {
         granted
     }
 
-    /// A token for a caller. Nothing when there is no key that signs.
+    /// A token for a caller, which ends with what the caller showed at the latest. Nothing when
+    /// there is no key that signs.
     #[must_use]
     pub fn issue(&self, kind: token::Kind, caller: &Caller, scopes: &[Scope]) -> Option<Issued> {
         let settings = &self.settings;
@@ -366,63 +407,76 @@ impl Authority {
             token::Kind::Session => settings.session_lifetime,
         };
         let now = self.clock.now();
+        let ends_at = now.after(lifetime);
+        let ends_at = caller.basis.ends_at.map_or(ends_at, |end| end.min(ends_at));
         let claims = Claims {
             iss: settings.service.clone(),
             sub: caller.principal.to_string(),
             aud: settings.service.clone(),
-            exp: now.after(lifetime).as_seconds(),
+            exp: ends_at.as_seconds(),
             nbf: now.as_seconds(),
             iat: now.as_seconds(),
             iat_us: now.as_micros(),
             jti: Uuid::now_v7().to_string(),
             kind,
             access: scopes.iter().filter_map(Access::of).collect(),
+            key: caller.basis.access_key.as_deref().map(Into::into),
             claims: (*caller.context.claims).clone(),
         };
         let snapshot = self.snapshot();
         Some(Issued {
             token: snapshot.signing_key()?.sign(&claims),
-            lifetime,
+            lifetime: Duration::from_secs(
+                u64::try_from(claims.exp - claims.iat).unwrap_or_default(),
+            ),
             issued_at: now,
         })
     }
 
     /// Who shows a refresh token.
-    ///
-    /// # Errors
-    ///
-    /// When it is not to be believed.
-    pub fn refreshed(&self, token: &str, context: Context) -> Result<Caller, Refusal> {
-        if self.is_open() {
-            return Ok(Caller::anonymous(context));
+    fn refreshed(&self, token: &str, context: Context, now: Timestamp) -> Result<Caller, Refusal> {
+        // Each token waits for itself: of those behind one address each has its own. Who tries many
+        // is found out by its address.
+        let name = BASE64_STANDARD.encode(self.sealer.fingerprint(token));
+        self.locked_out(&context, &name, now)?;
+        let claims = self.own_token(token, token::Kind::Refresh, &context, now);
+        if let Err(Refusal::Token(TokenError::Invalid)) = claims {
+            self.lockout.failed(context.address, &name, now);
         }
-        let claims = self.own_token(token, token::Kind::Refresh, self.clock.now())?;
-        owner(&claims, Grants::Everything, context)
+        let caller = owner(&*claims?, Grants::Everything, context)?;
+        match caller.may_come_back() {
+            true => Ok(caller),
+            false => Err(Refusal::Revoked),
+        }
     }
 
     /// Who shows another issuer's token. `only` names the trust that it has to meet.
-    ///
-    /// # Errors
-    ///
-    /// When no trust takes it.
-    pub async fn federated(
+    async fn federated(
         &self,
         only: Option<&str>,
         token: &str,
         context: Context,
+        now: Timestamp,
     ) -> Result<Caller, Refusal> {
-        let now = self.clock.now();
         self.locked_out(&context, "federated", now)?;
         let snapshot = self.snapshot();
         let found = oidc::identify(&snapshot.trusts, only, &self.issuers, token, now).await;
-        let found =
-            found.inspect_err(|_| self.lockout.failed(context.address, "federated", now))?;
+        // An issuer that doesn't answer, or a token that has ended, is no guess.
+        let found = found.inspect_err(|error| {
+            if matches!(error, FederationError::Refused) {
+                self.lockout.failed(context.address, "federated", now);
+            }
+        })?;
         Ok(Caller {
             principal: Principal::Federated {
                 trust: found.trust.into(),
                 subject: found.subject.into(),
             },
             grants: Grants::Everything,
+            basis: Basis {
+                ends_at: Some(found.ends_at),
+                access_key: None,
+            },
             context: Context {
                 claims: Arc::new(found.claims),
                 ..context
@@ -431,7 +485,7 @@ impl Authority {
     }
 
     fn bearer(&self, token: &str, context: Context, now: Timestamp) -> Result<Caller, Refusal> {
-        let claims = self.own_token(token, token::Kind::Access, now)?;
+        let claims = self.own_token(token, token::Kind::Access, &context, now)?;
         let scopes: Arc<[Scope]> = claims.scopes().into();
         owner(&claims, Grants::Scopes(scopes), context)
     }
@@ -441,6 +495,7 @@ impl Authority {
         &self,
         token: &str,
         kind: token::Kind,
+        context: &Context,
         now: Timestamp,
     ) -> Result<Arc<Claims>, Refusal> {
         let snapshot = self.snapshot();
@@ -455,7 +510,17 @@ impl Authority {
             return Err(TokenError::Invalid.into());
         }
         let principal: Principal = claims.sub.parse().map_err(|_| TokenError::Invalid)?;
-        match snapshot.stands(&principal, claims.issued_at(), now) {
+        // A certificate's token is of no use without the certificate.
+        if let Principal::Named(Kind::Certificate, name) = &principal
+            && context.certificate.as_ref() != Some(name)
+        {
+            return Err(Refusal::NoCertificate);
+        }
+        let is_key_there = |id: &String| snapshot.active_access_key(id, now).is_some();
+        let stands = snapshot.stands(&principal, claims.issued_at(), now)
+            && claims.key.as_ref().is_none_or(is_key_there)
+            && !(kind == token::Kind::Session && snapshot.has_ended(&claims.jti));
+        match stands {
             true => Ok(claims),
             false => Err(Refusal::Revoked),
         }
@@ -472,13 +537,13 @@ impl Authority {
         let outcome = match username.split_once('/').unwrap_or((username, "")) {
             // What `aws ecr get-login-password` gives.
             ("AWS", "") => {
-                let claims = self.own_token(password, token::Kind::Login, now);
+                let claims = self.own_token(password, token::Kind::Login, &context, now);
                 claims.and_then(|claims| owner(&claims, Grants::Everything, context.clone()))
             }
             ("<token>" | "token", "") => self.bearer(password, context.clone(), now),
             ("oidc", only) => {
                 let only = (!only.is_empty()).then_some(only);
-                return self.federated(only, password, context).await;
+                return self.federated(only, password, context, now).await;
             }
             ("robot", name) => self.robot(name, password, &context, now),
             ("user", name) if !name.is_empty() => self.user(name, password, &context).await,
@@ -487,7 +552,9 @@ impl Authority {
         match &outcome {
             Ok(_) => self.lockout.succeeded(context.address, username),
             // A token that has ended is no guess.
-            Err(Refusal::Token(TokenError::Expired) | Refusal::Revoked) => {}
+            Err(
+                Refusal::Token(TokenError::Expired) | Refusal::Revoked | Refusal::NoCertificate,
+            ) => {}
             Err(_) => self.lockout.failed(context.address, username, now),
         }
         outcome
@@ -580,6 +647,7 @@ fn itself(principal: Principal, context: &Context) -> Caller {
     Caller {
         principal,
         grants: Grants::Everything,
+        basis: Basis::default(),
         context: context.clone(),
     }
 }
@@ -590,6 +658,10 @@ fn owner(claims: &Claims, grants: Grants, context: Context) -> Result<Caller, Re
     Ok(Caller {
         principal,
         grants,
+        basis: Basis {
+            ends_at: Some(Timestamp::from_seconds(claims.exp)),
+            access_key: claims.key.as_deref().map(Into::into),
+        },
         context: Context {
             claims: Arc::new(claims.claims.clone()),
             ..context
@@ -602,6 +674,7 @@ fn certificate(name: &str, context: Context) -> Result<Caller, Refusal> {
         true => Ok(Caller {
             principal: Principal::Named(Kind::Certificate, name.into()),
             grants: Grants::Everything,
+            basis: Basis::default(),
             context,
         }),
         false => Err(Refusal::WrongPassword),

@@ -4,7 +4,7 @@
 //! when the revision in the database has grown: at once by whoever changed it, and by asking every
 //! so often on every other server. A picture is never changed, so a decision sees one moment.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use wharf_storage::clock::Timestamp;
@@ -13,9 +13,10 @@ use wharf_storage::metadata::{
 };
 use wharf_storage::oci::RepositoryName;
 
-use crate::identity::{Kind, Principal};
+use crate::action::Action;
+use crate::identity::{Context, Kind, Principal};
 use crate::oidc::Trust;
-use crate::policy::{Attached, Attachment, Document};
+use crate::policy::{self, Attached, Attachment, Document, Request};
 use crate::seal::Sealer;
 use crate::token::SigningKey;
 
@@ -31,11 +32,16 @@ pub struct Snapshot {
     documents: BTreeMap<String, PolicyRecord>,
     /// The trusts, by name.
     pub trusts: BTreeMap<String, Trust>,
+    /// From when what is given out under a trust counts.
+    trusted_from: HashMap<String, Timestamp>,
     signing_keys: Vec<SigningKey>,
+    ended_sessions: HashSet<String>,
 }
 
 impl Snapshot {
-    fn new(records: AccessRecords, sealer: &Sealer) -> Self {
+    /// The picture of what was read, as far as the server's key opens it.
+    #[must_use]
+    pub fn new(records: AccessRecords, sealer: &Sealer) -> Self {
         let (mut users, mut robots) = (HashMap::new(), HashMap::new());
         for record in records.principals {
             match record.kind.as_str() {
@@ -44,6 +50,10 @@ impl Snapshot {
             };
         }
         let policies = records.policies.iter().map(attached);
+        let trusted_from = records.trusts.iter();
+        let trusted_from = trusted_from
+            .map(|record| (record.name.clone(), record.valid_from))
+            .collect();
         let trusts =
             records
                 .trusts
@@ -70,7 +80,9 @@ impl Snapshot {
             robots,
             policies: policies.collect(),
             trusts: trusts.collect(),
+            trusted_from,
             signing_keys: signing_keys.collect(),
+            ended_sessions: records.ended_sessions.into_iter().collect(),
             access_keys: records
                 .access_keys
                 .into_iter()
@@ -94,24 +106,76 @@ impl Snapshot {
         }
     }
 
+    /// Whether a principal is let in. Nobody here knows what certificates there are.
+    #[must_use]
+    pub fn standing(&self, principal: &Principal, now: Timestamp) -> Standing {
+        match principal {
+            Principal::Anonymous | Principal::Named(Kind::Certificate, _) => Standing::LetIn,
+            Principal::Federated { trust, .. } => match self.trusts.contains_key(&**trust) {
+                true => Standing::LetIn,
+                false => Standing::Unknown,
+            },
+            Principal::Named(..) => match self.record(principal) {
+                None => Standing::Unknown,
+                Some(record) if record.disabled => Standing::Disabled,
+                Some(record) if is_active(record, now) => Standing::LetIn,
+                Some(_) => Standing::Expired,
+            },
+        }
+    }
+
+    /// Whether somebody who is let in could administer the registry, in some circumstances.
+    #[must_use]
+    pub fn has_administrator(&self, now: Timestamp) -> bool {
+        let records = self.users.values().chain(self.robots.values());
+        let named = records.map(|record| format!("{}/{}", record.kind, record.name));
+        let federated = self.trusts.keys().map(|name| format!("federated/{name}"));
+        let certified = self.documents.keys().cloned();
+        let certified = certified.filter(|target| target.starts_with("certificate/"));
+        let mut principals = named
+            .chain(federated)
+            .chain(certified)
+            .filter_map(|text| text.parse::<Principal>().ok());
+        principals.any(|principal| {
+            let request = Request {
+                principal: &principal,
+                action: Action::Administer,
+                repository: None,
+                context: &Context::default(),
+            };
+            self.standing(&principal, now) == Standing::LetIn
+                && policy::could_allow(self.policies(&principal, None), request)
+        })
+    }
+
     /// Whether what was given to a principal at `since` still counts.
     #[must_use]
     pub fn stands(&self, principal: &Principal, since: Timestamp, now: Timestamp) -> bool {
         match principal {
             Principal::Anonymous => true,
-            // Who has a certificate is asked for it again at each connection.
+            // Who has a certificate shows it on each connection, whatever else comes along.
             Principal::Named(Kind::Certificate, _) => true,
-            Principal::Federated { trust, .. } => self.trusts.contains_key(&**trust),
+            Principal::Federated { trust, .. } => {
+                let from = self.trusted_from.get(&**trust);
+                self.trusts.contains_key(&**trust) && from.is_some_and(|from| since >= *from)
+            }
             Principal::Named(..) => self
                 .record(principal)
                 .is_some_and(|record| is_active(record, now) && since >= record.valid_from),
         }
     }
 
-    /// A key, whether or not its owner is let in.
+    /// A key that has not ended, whether or not its owner is let in.
     #[must_use]
-    pub fn access_key(&self, id: &str) -> Option<&AccessKeyRecord> {
-        self.access_keys.get(id)
+    pub fn active_access_key(&self, id: &str, now: Timestamp) -> Option<&AccessKeyRecord> {
+        let key = self.access_keys.get(id);
+        key.filter(|key| key.expires_at.is_none_or(|end| now < end))
+    }
+
+    /// Whether a session was left before its end, by the name of its token.
+    #[must_use]
+    pub fn has_ended(&self, session: &str) -> bool {
+        self.ended_sessions.contains(session)
     }
 
     /// The policies that concern a principal in a repository.
@@ -165,6 +229,32 @@ impl Snapshot {
     #[must_use]
     pub fn documents(&self) -> &BTreeMap<String, PolicyRecord> {
         &self.documents
+    }
+}
+
+/// Whether a principal is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is, with what it has to show.
+    LetIn,
+    /// There is no such user, robot or trust.
+    Unknown,
+    /// It is shut out for now.
+    Disabled,
+    /// It has ended.
+    Expired,
+}
+
+impl Standing {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LetIn => "active",
+            Self::Unknown => "unknown",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+        }
     }
 }
 

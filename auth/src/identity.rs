@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use wharf_storage::clock::Timestamp;
 use wharf_storage::oci::RepositoryName;
 
 use crate::action::Action;
@@ -158,6 +159,8 @@ pub struct Context {
     pub secure: bool,
     /// What another issuer's token says of its owner.
     pub claims: Arc<BTreeMap<String, String>>,
+    /// The name in the certificate that the connection was made with.
+    pub certificate: Option<Arc<str>>,
 }
 
 impl Default for Context {
@@ -166,6 +169,7 @@ impl Default for Context {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             secure: false,
             claims: Arc::default(),
+            certificate: None,
         }
     }
 }
@@ -190,6 +194,15 @@ impl Grants {
     }
 }
 
+/// What a call's maker is believed for, as far as what it is given depends on that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// When it ends. No token lives longer than what it was given for.
+    pub ends_at: Option<Timestamp>,
+    /// The AWS-style key that signed, or that a token goes back to. What is given for it goes with it.
+    pub access_key: Option<Arc<str>>,
+}
+
 /// A call's maker, as far as it could be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -197,6 +210,8 @@ pub struct Caller {
     pub principal: Principal,
     /// How much it may do at most.
     pub grants: Grants,
+    /// What it is believed for.
+    pub basis: Basis,
     /// What else is known.
     pub context: Context,
 }
@@ -208,8 +223,21 @@ impl Caller {
         Self {
             principal: Principal::Anonymous,
             grants: Grants::Everything,
+            basis: Basis::default(),
             context,
         }
+    }
+
+    /// Whether it can be given a token to come back with: it showed a secret of its own, or what
+    /// stands for one. Another issuer's token and a certificate are shown anew each time, and a
+    /// token that is good for its scopes only must not become one that is good for all.
+    #[must_use]
+    pub fn may_come_back(&self) -> bool {
+        let is_kept_here = matches!(
+            self.principal,
+            Principal::Named(Kind::User | Kind::Robot, _)
+        );
+        is_kept_here && self.grants == Grants::Everything
     }
 }
 

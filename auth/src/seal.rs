@@ -51,6 +51,15 @@ pub struct Sealer {
 }
 
 impl Sealer {
+    /// The key in a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file is missing or can't be used, or others could read it.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        Ok(Self::new(&*read(path)?))
+    }
+
     /// The key in a file. Where there is none it is made, so that only its owner can read it.
     ///
     /// # Errors

@@ -43,11 +43,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
         address: arguments.address,
         secure: arguments.secure,
         claims: Arc::new(claims.collect()),
+        ..Context::default()
     };
     let repository = arguments.repository.as_deref();
     let question = Question::parse(&arguments.who, &arguments.action, repository, context)?;
     office::run(&arguments.flags, |office, _| async move {
-        let explanation = explanation::explain(&*office.snapshot().await?, &question);
+        let explanation =
+            explanation::explain(&*office.snapshot().await?, &question, office.clock.now());
         print!("{}", explanation.text());
         match explanation.decision {
             Decision::Allowed => Ok(()),

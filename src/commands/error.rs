@@ -71,6 +71,9 @@ pub(super) enum Error {
     /// What was asked for about an endpoint was not done.
     #[error(transparent)]
     Endpoint(#[from] endpoints::Error),
+    /// A text names no moment.
+    #[error("--since: {0}")]
+    Moment(#[from] crate::audit::MomentError),
     /// The question makes no sense.
     #[error(transparent)]
     Question(#[from] QuestionError),
@@ -93,7 +96,7 @@ pub(super) enum Error {
     #[error("failed to write the answer")]
     Output(#[source] io::Error),
     /// The address to ask is none.
-    #[error("{0} does not read http://HOST:PORT")]
+    #[error("{0} does not read http://HOST:PORT or https://HOST:PORT")]
     Url(String),
     /// Nobody answers there.
     #[error("no server answers at {host}")]

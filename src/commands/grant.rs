@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wharf_auth::scope::Permission;
+use wharf_storage::oci::RepositoryName;
 
 /// What a principal may do from the start.
 #[derive(Debug, clap::Args)]
@@ -10,8 +11,24 @@ pub(super) struct Grant {
     #[arg(long, value_enum, value_name = "WHAT")]
     allow: Option<Allowance>,
     /// Where: a repository, * for any characters
-    #[arg(long, value_name = "PATTERN", default_value = "*", requires = "allow")]
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        default_value = "*",
+        requires = "allow",
+        value_parser = repositories
+    )]
     on: Vec<String>,
+}
+
+/// A pattern that some repository's name is like.
+fn repositories(pattern: &str) -> Result<String, String> {
+    // A letter is the best that a placeholder can stand for: it goes beside anything.
+    let example = pattern.replace(['*', '?'], "a");
+    match example.parse::<RepositoryName>() {
+        Ok(_) => Ok(pattern.to_owned()),
+        Err(error) => Err(format!("no repository has such a name: {error}")),
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -64,5 +81,20 @@ impl Grant {
             ],
         });
         Some(document.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_that_no_name_is_like_is_refused() {
+        for pattern in ["*", "team/*", "team/app", "*-cache", "a/?*/b", "a.*"] {
+            assert_eq!(repositories(pattern).as_deref(), Ok(pattern));
+        }
+        for pattern in ["", "Bad Pattern!", "Team/*", "/*", "team//*", "-*", "a b"] {
+            assert!(repositories(pattern).is_err(), "{pattern}");
+        }
     }
 }

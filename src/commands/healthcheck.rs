@@ -11,13 +11,16 @@ use crate::config::{Config, Flags};
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a record of TLS begins with that says no.
+const TLS_ALERT: u8 = 0x15;
+
 /// How long a status line may be.
 const LONGEST_LINE: u64 = 1024;
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The server to ask, http://HOST:PORT, instead of the one that the configuration describes
+    /// The server to ask, http://HOST:PORT or https://HOST:PORT, instead of the one that the configuration describes
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
@@ -27,6 +30,7 @@ pub(super) struct Arguments {
 /// Asks `/readyz` of a server.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Error> {
     let address = match &arguments.url {
+        Some(url) if url.starts_with("https://") => return ask_encrypted(resolve(url)?),
         Some(url) => resolve(url)?,
         None => {
             // What is wrong with the rest of the configuration is no matter here.
@@ -86,14 +90,23 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let head = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line)?;
-    Ok(line.trim_end().to_owned())
+    let mut line = Vec::new();
+    BufReader::new(stream.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
+    if line.first() == Some(&TLS_ALERT) {
+        let message = "it speaks TLS: give the configuration that it runs with, or --url https://…";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    if !line.starts_with(b"HTTP/") {
+        let message = "what listens there does not answer in HTTP";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
 }
 
 fn resolve(url: &str) -> Result<SocketAddr, Error> {
     let malformed = || Error::Url(url.to_owned());
-    let host = url.strip_prefix("http://").ok_or_else(malformed)?;
+    let host = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+    let host = host.ok_or_else(malformed)?;
     let host = host.trim_end_matches('/');
     let failed = |source| Error::NoAnswer {
         host: host.to_owned(),
@@ -130,7 +143,7 @@ mod tests {
         assert_eq!(address, SocketAddr::from(([127, 0, 0, 1], 5000)));
         for url in [
             "127.0.0.1:5000",
-            "https://127.0.0.1:1",
+            "ftp://127.0.0.1:1",
             "http://:1",
             "http://127.0.0.1",
         ] {

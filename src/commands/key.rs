@@ -8,6 +8,7 @@ use wharf_auth::identity::Principal;
 
 use super::error::Error;
 use super::office::{self, shown};
+use crate::app::Opening;
 use crate::config::Flags;
 
 /// What to do about keys.
@@ -43,6 +44,23 @@ pub(super) enum Command {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Show the keys that sign tokens, and those that did
+    ListSigning {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Remove a key that signs tokens or did: all that it signed ends at once
+    RemoveSigning {
+        /// Its name
+        id: String,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Remove the keys that the server's key does not open, because the one that did is lost
+    DropUnreadable {
+        #[command(flatten)]
+        flags: Flags,
+    },
 }
 
 /// Does it.
@@ -53,8 +71,10 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             expires_in,
             flags,
         } => office::run(&flags, |office, _| async move {
-            let ends = office.ends(expires_in);
-            let key = office.admin().add_access_key(&principal, ends).await?;
+            let key = office
+                .admin()
+                .add_access_key(&principal, expires_in)
+                .await?;
             office.did("key add", &key.id).await?;
             println!("AWS_ACCESS_KEY_ID={}", key.id);
             println!("AWS_SECRET_ACCESS_KEY={}", key.secret);
@@ -93,5 +113,26 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             println!("{id}");
             Ok(())
         }),
+        Command::ListSigning { flags } => office::run(&flags, |office, _| async move {
+            for key in office.admin().signing_keys().await? {
+                let made = shown(Some(key.created_at));
+                let retired = shown(key.retired_at);
+                println!("{}\t{made}\t{retired}", key.id);
+            }
+            Ok(())
+        }),
+        Command::RemoveSigning { id, flags } => office::run(&flags, |office, _| async move {
+            office.admin().remove_signing_key(&id).await?;
+            office.did("key remove-signing", &id).await
+        }),
+        Command::DropUnreadable { flags } => {
+            office::run_in(Opening::NewKey, &flags, |office, _| async move {
+                for name in office.take_over().await? {
+                    office.did("key drop-unreadable", &name).await?;
+                    println!("removed {name}");
+                }
+                Ok(())
+            })
+        }
     }
 }

@@ -114,6 +114,7 @@ enum Command {
 /// thing that is wrong.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    open_files::keep_to_ourselves();
     let outcome = match cli.command {
         Command::Serve(flags) => serve::run(&flags),
         Command::CheckConfig(flags) => check_config::run(&flags),

@@ -12,7 +12,7 @@ use wharf_storage::metadata::{AuditRecord, Change};
 
 use super::environment::variables;
 use super::error::Error;
-use crate::app::Office;
+use crate::app::{Office, Opening};
 use crate::config::{Config, Flags};
 
 /// The longest password or document that is read.
@@ -21,8 +21,17 @@ const LONGEST: u64 = 1 << 20;
 /// Who is behind the command line, in the audit log and in policies.
 const ACTOR: &str = "command line";
 
-/// Does the work of a command with the office that the configuration describes.
+/// Does the work of a command in the registry that the configuration describes.
 pub(super) fn run<F, W>(flags: &Flags, work: W) -> Result<(), Error>
+where
+    W: FnOnce(Office, Config) -> F,
+    F: Future<Output = Result<(), Error>>,
+{
+    run_in(Opening::Existing, flags, work)
+}
+
+/// The same, where what is missing may be made.
+pub(super) fn run_in<F, W>(opening: Opening, flags: &Flags, work: W) -> Result<(), Error>
 where
     W: FnOnce(Office, Config) -> F,
     F: Future<Output = Result<(), Error>>,
@@ -34,12 +43,13 @@ where
         .build()
         .map_err(Error::Runtime)?;
     runtime.block_on(async {
-        std::fs::create_dir_all(config.data()).map_err(|source| Error::Data {
-            path: config.data().to_owned(),
-            source,
-        })?;
-        let office = Office::open(&config)?;
-        office.confirm_key().await?;
+        if opening == Opening::New {
+            std::fs::create_dir_all(config.data()).map_err(|source| Error::Data {
+                path: config.data().to_owned(),
+                source,
+            })?;
+        }
+        let office = Office::open(&config, opening).await?;
         work(office, config).await
     })
 }
@@ -67,11 +77,6 @@ impl Office {
         Ok(recorded.map_err(crate::app::Error::Metadata)?)
     }
 
-    /// When something ends that lives for so long from now.
-    pub(super) fn ends(&self, lifetime: Option<Duration>) -> Option<Timestamp> {
-        lifetime.map(|lifetime| self.clock.now().after(lifetime))
-    }
-
     /// Something that the command line changes.
     pub(super) fn change(&self) -> Change {
         Change::new(ACTOR, self.clock.now())
@@ -93,12 +98,31 @@ pub(super) fn read_stdin() -> Result<String, Error> {
     Ok(text.to_owned())
 }
 
-/// A moment as people read it.
+/// A moment as people read it; one behind the year 9999 as the last of that.
 pub(super) fn shown(time: Option<Timestamp>) -> String {
+    const LAST: u64 = 253_402_300_799;
     let Some(time) = time else {
         return "-".to_owned();
     };
     let seconds = u64::try_from(time.as_seconds()).unwrap_or_default();
-    let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST));
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_can_be_shown() {
+        for (microseconds, want) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (i64::MIN, "1970-01-01T00:00:00Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            let time = Timestamp::from_micros(microseconds);
+            assert_eq!(shown(Some(time)), want);
+        }
+        assert_eq!(shown(None), "-");
+    }
 }

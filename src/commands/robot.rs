@@ -8,6 +8,7 @@ use wharf_auth::identity::Kind;
 use super::error::Error;
 use super::grant::Grant;
 use super::office::{self, shown};
+use crate::app::Opening;
 use crate::config::Flags;
 
 /// What to do about robots.
@@ -72,9 +73,11 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             description,
             grant,
             flags,
-        } => office::run(&flags, |office, _| async move {
-            let ends = office.ends(expires_in);
-            let robot = office.admin().add_robot(&name, &description, ends).await?;
+        } => office::run_in(Opening::New, &flags, |office, _| async move {
+            let robot = office
+                .admin()
+                .add_robot(&name, &description, expires_in)
+                .await?;
             let principal = robot.principal.to_string();
             office.did("robot add", &principal).await?;
             if let Some(document) = grant.document() {

@@ -7,6 +7,7 @@ use wharf_auth::random;
 use super::error::Error;
 use super::grant::Grant;
 use super::office::{self, read_stdin, shown};
+use crate::app::Opening;
 use crate::config::Flags;
 
 /// What to do about users.
@@ -74,7 +75,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             description,
             grant,
             flags,
-        } => office::run(&flags, |office, _| async move {
+        } => office::run_in(Opening::New, &flags, |office, _| async move {
             let password = password(password_stdin)?;
             let user = office
                 .admin()

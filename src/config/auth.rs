@@ -26,7 +26,7 @@ pub struct Auth {
     pub login_lifetime: Span,
     /// How long a browser's session lives.
     pub session_lifetime: Span,
-    /// How often the server looks whether users, keys or policies have changed elsewhere.
+    /// How often the server looks whether users, keys or policies have changed elsewhere; 4s at most.
     pub refresh_every: Span,
     /// How many requests a principal may make in a second; 0: any number.
     pub requests_per_principal: u32,

@@ -15,6 +15,12 @@ const LEAST_HEADER_BYTES: Size = Size::new(8 << 10);
 /// docker treats a token that lives for less as if it lived for this long.
 const LEAST_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
+/// What is revoked counts no more within five seconds on every server.
+const MOST_REFRESH: Duration = Duration::from_secs(4);
+
+/// Tokens tell their times in seconds.
+const LEAST_LIFETIME: Duration = Duration::from_secs(1);
+
 /// Longer parts take long to send again.
 const MOST_PART_BYTES: u64 = 512 << 20;
 
@@ -176,6 +182,17 @@ fn limits(config: &Config) -> impl Iterator<Item = Fault> {
         let is_enough = !span.duration().is_zero();
         least(key, is_enough, "1ms".to_owned())
     };
+    let lifetime = |key, span: super::Span| {
+        let is_enough = span.duration() >= LEAST_LIFETIME;
+        least(key, is_enough, "1s".to_owned())
+    };
+    let auth = &config.auth;
+    let is_soon = auth.refresh_every.duration() <= MOST_REFRESH;
+    let too_late = Fault::TooLong {
+        key: "auth.refresh_every",
+        most: super::Span::new(MOST_REFRESH).to_string(),
+        why: "so that what is revoked counts no more within five seconds",
+    };
     [
         some_time("server.header_timeout", server.header_timeout),
         some_time("server.idle_timeout", server.idle_timeout),
@@ -208,7 +225,12 @@ fn limits(config: &Config) -> impl Iterator<Item = Fault> {
         some_time("gc.grace", config.gc.grace),
         some_time("events.keep", config.events.keep),
         some_time("events.give_up_after", config.events.give_up_after),
-        some_time("auth.refresh_every", config.auth.refresh_every),
+        some_time("auth.refresh_every", auth.refresh_every),
+        (!is_soon).then_some(too_late),
+        lifetime("auth.refresh_lifetime", auth.refresh_lifetime),
+        lifetime("auth.login_lifetime", auth.login_lifetime),
+        lifetime("auth.session_lifetime", auth.session_lifetime),
+        some_time("audit.keep", config.audit.keep),
     ]
     .into_iter()
     .flatten()

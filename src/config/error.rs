@@ -78,6 +78,16 @@ pub enum Fault {
         /// The least that works.
         least: String,
     },
+    /// A span is so long that a promise wouldn't hold.
+    #[error("{key} is too long: at most {most}, {why}")]
+    TooLong {
+        /// The key's full path.
+        key: &'static str,
+        /// The most that works.
+        most: String,
+        /// What wouldn't hold.
+        why: &'static str,
+    },
     /// The filter of the log isn't understood.
     #[error("log.level: {0}")]
     Level(String),

@@ -166,6 +166,24 @@ fn every_fault_is_told_at_once() {
 }
 
 #[test]
+fn spans_that_break_a_promise_or_make_dead_tokens_are_refused() {
+    let message = failure(
+        "[auth]\nrefresh_every = \"1h\"\nsession_lifetime = \"0s\"\nlogin_lifetime = \"0s\"\n\
+         refresh_lifetime = \"10ms\"\n[audit]\nkeep = \"0s\"",
+        &[],
+    );
+    let keys = [
+        "auth.refresh_every is too long: at most 4s",
+        "auth.refresh_lifetime is too small",
+        "auth.login_lifetime is too small",
+        "auth.session_lifetime is too small",
+        "audit.keep is too small",
+    ];
+    assert!(keys.iter().all(|key| message.contains(key)), "{message}");
+    assert_eq!(message.lines().count(), keys.len(), "{message}");
+}
+
+#[test]
 fn a_secret_is_printed_nowhere() {
     let text = "[s3]\nbucket = \"bucket\"\naccess_key_id = \"a\"\nsecret_access_key = \"canary-1\"";
     let (_folder, flags) = with_file(text);

@@ -13,7 +13,7 @@ use axum::extract::{FromRequestParts, RawPathParams, Request, State as Extracted
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 use wharf_auth::action::Action;
 use wharf_auth::authority::Authority;
@@ -27,7 +27,8 @@ use super::caller::{self, Wanted};
 use super::error::{Code, Error};
 use super::extract::Parameters;
 use super::request_id::RequestId;
-use crate::audit::Outcome;
+use super::v2::{DOCKER_CONTENT_DIGEST, OCI_TAG};
+use crate::audit::{Note, Outcome};
 use crate::registry::{self, Pusher, Requester};
 
 /// What a route asks of its callers.
@@ -37,8 +38,9 @@ pub enum Need {
     Nothing,
     /// An address that the registry signed, which its handler checks: who has it may.
     Signature,
-    /// That they say who they are, or could; the handler asks for the rest.
-    Identity,
+    /// That they say who they are, or show that they could not: with a token for the catalog, whoever
+    /// got it. The handler shows of it what they may see.
+    Catalog,
     /// That they say who they are; nobody in particular is sent away.
     Login,
     /// That they may do this to the registry.
@@ -210,16 +212,27 @@ pub(super) async fn enforce(
         Ok(call) => call,
         Err(error) => return error.into_response(),
     };
-    let note = call.and_then(|call| note(&state, need, &parts, &call));
+    let note = match &call {
+        Some(call) => note(&state, need, &parts, call),
+        None => unsigned(&state, need, &parts),
+    };
     let response = next.run(Request::from_parts(parts, body)).await;
-    if let Some(note) = note {
+    if let Some((note, keep)) = note {
         let status = response.status();
         let outcome = match status {
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Outcome::Denied,
             status if status.is_client_error() || status.is_server_error() => Outcome::Failed,
             _ => Outcome::Allowed,
         };
-        state.audit.record(note.ended(outcome));
+        let is_kept = match keep {
+            Keep::All => true,
+            Keep::Ends => status == StatusCode::CREATED || outcome == Outcome::Denied,
+            Keep::Refusals => outcome == Outcome::Denied,
+        };
+        if is_kept {
+            let note = with_names(note, response.headers());
+            state.audit.record(note.ended(outcome));
+        }
     }
     response
 }
@@ -232,7 +245,7 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
         Need::Repository(_) => Some(repository_name(parts, state).await?),
         Need::Nothing
         | Need::Signature
-        | Need::Identity
+        | Need::Catalog
         | Need::Login
         | Need::Registry(_)
         | Need::Queried(_) => None,
@@ -245,7 +258,16 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
     let authority = Arc::clone(&state.authority);
     let is_unknown = caller.principal == Principal::Anonymous && !authority.is_open();
     let asked: Vec<(Action, Option<RepositoryName>)> = match need {
-        Need::Nothing | Need::Signature | Need::Identity => Vec::new(),
+        Need::Nothing | Need::Signature => Vec::new(),
+        // An empty list would tell clients that there is nothing, rather than to log in.
+        Need::Catalog if is_unknown && caller.grants == Grants::Everything => {
+            return Err(caller::challenge(state, parts, wanted, None));
+        }
+        Need::Catalog if !caller.grants.allow(Action::DescribeRepositories, None) => {
+            let error = Some("insufficient_scope");
+            return Err(caller::challenge(state, parts, wanted, error));
+        }
+        Need::Catalog => Vec::new(),
         // A token that was given to nobody in particular shows that the caller knows the way.
         Need::Login if is_unknown && caller.grants == Grants::Everything => {
             return Err(caller::challenge(state, parts, wanted, None));
@@ -300,32 +322,82 @@ async fn ask(state: &State, need: Need, parts: &mut Parts) -> Result<Option<Call
     Ok(Some(call))
 }
 
-/// What goes into the audit log when a request is over: all that changes something, but for the
-/// bytes of uploads, whose end tells enough; and reads where that was chosen.
-fn note(state: &State, need: Need, parts: &Parts, call: &Call) -> Option<crate::audit::Note> {
+/// What of a request goes into the audit log.
+#[derive(Clone, Copy)]
+enum Keep {
+    /// However it ends.
+    All,
+    /// When it ends an upload, or is refused. The bytes on the way are left out.
+    Ends,
+    /// When it is refused.
+    Refusals,
+}
+
+/// What goes into the audit log when a request is over: all that changes something, all that is
+/// refused, and reads where that was chosen.
+fn note(state: &State, need: Need, parts: &Parts, call: &Call) -> Option<(Note, Keep)> {
     let action = match need {
         Need::Registry(action) | Need::Queried(action) => action,
         Need::Repository(actions) => *actions.last()?,
-        Need::Nothing | Need::Signature | Need::Identity | Need::Login => return None,
+        Need::Nothing | Need::Signature | Need::Catalog | Need::Login => return None,
     };
     let is_read = parts.method == Method::GET || parts.method == Method::HEAD;
     let is_part = matches!(
         action,
         Action::InitiateLayerUpload | Action::UploadLayerPart
     );
-    if is_part || is_read && !state.audit.keeps_reads() {
+    let keep = match () {
+        () if is_read && !state.audit.keeps_reads() => Keep::Refusals,
+        () if is_part => Keep::Ends,
+        () => Keep::All,
+    };
+    let access: Option<&Access> = parts.extensions.get();
+    let path = parts.uri.path();
+    let (resource, detail) = match access {
+        Some(access) => (access.repository.as_str(), named_in(path)),
+        None => (path, parts.method.as_str()),
+    };
+    let id = request_id(parts);
+    let note = state
+        .audit
+        .note(&call.caller, id, action.as_str(), resource);
+    Some((note.about(detail), keep))
+}
+
+/// The same for an address that the registry signed, or didn't.
+fn unsigned(state: &State, need: Need, parts: &Parts) -> Option<(Note, Keep)> {
+    if need != Need::Signature {
         return None;
     }
-    let access: Option<&Access> = parts.extensions.get();
-    let resource = match access {
-        Some(access) => access.repository.as_str(),
-        None => parts.uri.path(),
-    };
-    Some(
-        state
-            .audit
-            .note(&call.caller, request_id(parts), action.as_str(), resource),
-    )
+    let caller = Caller::anonymous(caller::context(state, parts));
+    let action = Action::GetDownloadUrlForLayer.as_str();
+    let path = parts.uri.path();
+    let note = state.audit.note(&caller, request_id(parts), action, path);
+    Some((note, Keep::Refusals))
+}
+
+/// The tag or the digest that a path ends with, where it is about one.
+fn named_in(path: &str) -> &str {
+    let mut segments = path.rsplit('/');
+    match (segments.next(), segments.next()) {
+        (Some(name), Some("manifests" | "blobs" | "referrers")) => name,
+        _ => "",
+    }
+}
+
+/// A note with the tags and the digest that the answer names too.
+fn with_names(note: Note, headers: &HeaderMap) -> Note {
+    let answered = headers.get_all(OCI_TAG).iter();
+    let answered = answered.chain(headers.get(DOCKER_CONTENT_DIGEST));
+    let mut names: Vec<&str> = Vec::new();
+    let known = note.detail().to_owned();
+    names.extend(Some(known.as_str()).filter(|known| !known.is_empty()));
+    for name in answered.filter_map(|value| value.to_str().ok()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    note.about(&names.join(" "))
 }
 
 /// What [`Need::Queried`] is about: the repositories that are named, or the registry.

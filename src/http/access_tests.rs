@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use wharf_auth::action::Action;
 use wharf_auth::authority::Credential;
-use wharf_auth::identity::Context;
+use wharf_auth::identity::{Context, Kind as PrincipalKind};
 use wharf_auth::scope::Scope;
 use wharf_auth::token::Kind;
 use wharf_storage::metadata::Change;
@@ -70,10 +71,50 @@ impl Server {
         self.state.authority.refresh().await.expect("it sees them");
     }
 
+    /// Makes a robot with a policy of its own, and gives its secret.
+    async fn robot(&self, name: &str, policy: &str, lifetime: Option<Duration>) -> String {
+        let admin = &self.state.administration;
+        let made = admin.add_robot(name, "", lifetime).await.expect("made");
+        self.policy(&format!("robot/{name}"), policy).await;
+        made.secret
+    }
+
+    async fn policy(&self, target: &str, policy: &str) {
+        let change = Change::new("test", self.state.clock.now());
+        let admin = &self.state.administration;
+        let put = admin.put_policy(target, policy, change).await;
+        put.expect("a policy");
+        self.state.authority.refresh().await.expect("it sees it");
+    }
+
+    /// A token for a caller as another issuer's token or a certificate makes one.
+    fn token_for(&self, principal: &str, scopes: &[&str]) -> String {
+        let caller = Caller {
+            principal: principal.parse().expect("a principal"),
+            ..Caller::anonymous(Context::default())
+        };
+        let scopes: Vec<Scope> = scopes
+            .iter()
+            .map(|scope| scope.parse().expect("a scope"))
+            .collect();
+        let issued = self.state.authority.issue(Kind::Access, &caller, &scopes);
+        issued.expect("there is a key").token
+    }
+
     async fn ask(
         &self,
         declared: &Declared,
         shown: Option<(header::HeaderName, String)>,
+    ) -> Response {
+        self.ask_over(declared, shown, None).await
+    }
+
+    /// The same over a connection that was made with a certificate.
+    async fn ask_over(
+        &self,
+        declared: &Declared,
+        shown: Option<(header::HeaderName, String)>,
+        certificate: Option<&str>,
     ) -> Response {
         let path = declared
             .path
@@ -103,8 +144,8 @@ impl Server {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(Peer {
             address: (Ipv4Addr::from(0x0a00_0000 + number), 1).into(),
-            is_secure: false,
-            certificate: None,
+            is_secure: certificate.is_some(),
+            certificate: certificate.map(Into::into),
         });
         self.router
             .clone()
@@ -150,7 +191,7 @@ fn allowing(actions: &[&str]) -> String {
 
 fn actions(need: Need) -> Vec<Action> {
     match need {
-        Need::Nothing | Need::Signature | Need::Identity | Need::Login => Vec::new(),
+        Need::Nothing | Need::Signature | Need::Catalog | Need::Login => Vec::new(),
         Need::Registry(action) | Need::Queried(action) => vec![action],
         Need::Repository(actions) => actions.to_vec(),
     }
@@ -203,13 +244,123 @@ async fn who_is_not_known_or_not_believed_gets_nothing_that_was_declared() {
                 // The handler itself looks at what is shown, if at all.
                 Need::Nothing => continue,
                 Need::Signature => assert_eq!(status, StatusCode::FORBIDDEN, "{path} as {who}"),
-                // A session is not for this; it is as if nothing was shown.
-                Need::Identity if !matches!(shown, Some((header::AUTHORIZATION, _))) => {
-                    assert_eq!(status, StatusCode::OK, "{path}");
-                }
                 _ => {
                     assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} as {who}");
                     assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_ended_is_shut_out_or_comes_to_the_wrong_door_gets_nothing_that_was_declared() {
+    let server = Server::open(true).await;
+    let all = allowing(&["*"]);
+    server.user("disabled", Some(&all)).await;
+    let of_disabled = server
+        .token("disabled", Kind::Access, &["repository:a/b:*"])
+        .await;
+    let admin = &server.state.administration;
+    admin
+        .change_user("disabled", None, Some(true))
+        .await
+        .expect("it is there");
+    let short = Some(Duration::from_nanos(1000));
+    let expired = server.robot("expired", &all, short).await;
+    let shut_out = server.robot("shut-out", &all, None).await;
+    admin
+        .set_disabled(PrincipalKind::Robot, "shut-out", true)
+        .await
+        .expect("it is there");
+    server.policy("federated/gone", &all).await;
+    server.policy("certificate/node", &all).await;
+    let of_gone = server.token_for("federated/gone/job", &["repository:a/b:*"]);
+    let of_node = server.token_for("certificate/node", &["repository:a/b:*"]);
+    let signed = "AWS4-HMAC-SHA256 Credential=WKIA/20260101/us-east-1/ecr/aws4_request, \
+                  SignedHeaders=host, Signature=00";
+    let strangers = [
+        ("a disabled user", basic("disabled", PASSWORD)),
+        ("a disabled user's token", bearer(&of_disabled)),
+        ("a robot that has ended", basic("robot/expired", &expired)),
+        (
+            "a robot that is shut out",
+            basic("robot/shut-out", &shut_out),
+        ),
+        ("whom no trust knows any more", bearer(&of_gone)),
+        ("a certificate's token without it", bearer(&of_node)),
+        (
+            "a signature at another door",
+            Some((header::AUTHORIZATION, signed.into())),
+        ),
+    ];
+    for declared in routes::declared(&server.state) {
+        for (who, shown) in &strangers {
+            let Declared { method, path, need } = &declared;
+            let status = server.ask(&declared, shown.clone()).await.status();
+            match need {
+                // The handler itself looks at what is shown, if at all.
+                Need::Nothing => continue,
+                Need::Signature => assert_eq!(status, StatusCode::FORBIDDEN, "{path} as {who}"),
+                _ => assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} as {who}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn robots_certificates_and_jobs_get_what_was_declared_and_nothing_without_it() {
+    let server = Server::open(true).await;
+    let trust = r#"{"issuer": "https://a.example", "audience": "a", "claims": {"sub": "job"}}"#;
+    let admin = &server.state.administration;
+    for kind in ["just", "else"] {
+        admin.put_trust(kind, trust).await.expect("a trust");
+    }
+    let table = routes::declared(&server.state);
+    let needs: BTreeSet<Vec<Action>> = table
+        .iter()
+        .map(|declared| actions(declared.need))
+        .filter(|need| !need.is_empty())
+        .collect();
+    let secrets = [
+        ("just", server.robot("just", &allowing(&["*"]), None).await),
+        ("else", server.robot("else", &allowing(&["*"]), None).await),
+    ];
+    for need in needs {
+        let names: Vec<&str> = need.iter().map(|action| action.as_str()).collect();
+        let is_other = |action: &&Action| !need.contains(action);
+        let others = Action::ALL.iter().filter(is_other);
+        let others: Vec<&str> = others.map(|action| action.as_str()).collect();
+        let just = allowing(&[names.as_slice(), &["ecr:CreateRepository"]].concat());
+        for kind in ["robot", "certificate", "federated"] {
+            server.policy(&format!("{kind}/just"), &just).await;
+            server
+                .policy(&format!("{kind}/else"), &allowing(&others))
+                .await;
+        }
+        let scopes = ["repository:a/b:pull,push,delete"];
+        for declared in table.iter().filter(|found| actions(found.need) == need) {
+            let Declared { method, path, .. } = declared;
+            let is_v2 = path.starts_with("/v2/{name}");
+            for (name, secret) in &secrets {
+                let is_let = *name == "just";
+                let robot = basic(&format!("robot/{name}"), secret);
+                let response = server.ask(declared, robot).await;
+                assert_eq!(!refuses(&response), is_let, "{method} {path} robot/{name}");
+                let response = server.ask_over(declared, None, Some(name)).await;
+                assert_eq!(
+                    !refuses(&response),
+                    is_let,
+                    "{method} {path} certificate/{name}"
+                );
+                for principal in [
+                    format!("certificate/{name}"),
+                    format!("federated/{name}/job"),
+                ] {
+                    let token = server.token_for(&principal, &scopes);
+                    let response = server.ask_over(declared, bearer(&token), Some(name)).await;
+                    let is_let = is_let && is_v2;
+                    assert_eq!(!refuses(&response), is_let, "{method} {path} {principal}");
                 }
             }
         }
@@ -290,9 +441,8 @@ async fn who_is_known_gets_what_was_declared_and_nothing_without_it() {
             }
 
             // The same with a token: it is good for its scope, and no better than its owner.
-            let whole = server
-                .token(&who, Kind::Access, &["repository:a/b:pull,push,delete"])
-                .await;
+            let scopes = ["repository:a/b:pull,push,delete", "registry:catalog:*"];
+            let whole = server.token(&who, Kind::Access, &scopes).await;
             let response = server.ask(declared, bearer(&whole)).await;
             let is_let_by_token = is_let && (is_v2 || need.is_empty());
             assert_eq!(
@@ -306,7 +456,7 @@ async fn who_is_known_gets_what_was_declared_and_nothing_without_it() {
             let response = server.ask(declared, bearer(&elsewhere)).await;
             assert_eq!(
                 !refuses(&response),
-                need.is_empty(),
+                need.is_empty() && declared.need != Need::Catalog,
                 "{method} {path} as {who} elsewhere"
             );
             // And with what stands for a password.
@@ -325,7 +475,7 @@ async fn who_is_known_gets_what_was_declared_and_nothing_without_it() {
                 Need::Registry(_) | Need::Queried(_) | Need::Login
             );
             let is_let_by_session = match declared.need {
-                Need::Nothing | Need::Identity => true,
+                Need::Nothing => true,
                 _ => is_let && takes_sessions,
             };
             assert_eq!(
@@ -425,7 +575,7 @@ async fn the_openapi_document_has_every_endpoint_of_administration() {
         .collect();
     let declared: BTreeSet<(String, String)> = routes::declared(&server.state)
         .into_iter()
-        .filter(|declared| declared.path.starts_with("/admin/"))
+        .filter(|declared| declared.path.starts_with("/admin/") || declared.path == "/session")
         .map(|declared| {
             (
                 declared.path.replace("{*", "{"),
@@ -434,4 +584,34 @@ async fn the_openapi_document_has_every_endpoint_of_administration() {
         })
         .collect();
     assert_eq!(written, declared);
+
+    // Generators of clients name their functions by these, and read what can come back.
+    let operations: Vec<&Value> = paths
+        .values()
+        .flat_map(|methods| methods.as_object().expect("methods").values())
+        .collect();
+    let names: BTreeSet<&str> = operations
+        .iter()
+        .filter_map(|operation| operation["operationId"].as_str())
+        .collect();
+    assert_eq!(names.len(), operations.len(), "each has a name of its own");
+    for operation in operations {
+        let responses = operation["responses"].as_object().expect("responses");
+        if operation.get("requestBody").is_some() {
+            for status in ["400", "413", "415", "429"] {
+                assert!(responses.contains_key(status), "{operation}");
+            }
+        }
+    }
+    let text = document.to_string();
+    for (_, rest) in text
+        .match_indices("\"$ref\":\"#")
+        .map(|(at, found)| text.split_at(at + found.len()))
+    {
+        let pointer = rest.split('"').next().expect("a pointer");
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{pointer} leads nowhere"
+        );
+    }
 }

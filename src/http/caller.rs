@@ -12,14 +12,16 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use wharf_auth::action::Action;
 use wharf_auth::authority::{Credential, Refusal};
-use wharf_auth::identity::{Caller, Context};
+use wharf_auth::identity::{Caller, Context, Principal};
 use wharf_auth::scope::{Permission, Scope};
+use wharf_auth::token::TokenError;
 use wharf_storage::oci::RepositoryName;
 
 use super::State;
 use super::access::{Need, request_id};
 use super::error::{Code, Error};
 use super::listener::Peer;
+use super::observe::Told;
 use crate::audit::Outcome;
 
 /// The cookie of a browser's session.
@@ -55,8 +57,13 @@ pub(super) async fn identify(
 ) -> Result<Caller, Error> {
     let context = context(state, parts);
     let shown = shown(parts, wanted.need);
+    let refusal = |what: &str, why: &str| {
+        let note = state.audit.failed_login(what, &context, request_id(parts));
+        state.audit.record(note.about(why).ended(Outcome::Denied));
+    };
     if matches!(shown, Shown::Session(_)) && !is_from_our_own_page(parts) {
         let message = "a session is taken from this site's own pages only";
+        refusal("session", message);
         return Err(Error::new(StatusCode::FORBIDDEN, Code::Denied, message));
     }
     let credential = match &shown {
@@ -66,18 +73,35 @@ pub(super) async fn identify(
         Shown::Session(token) => Credential::Session(token),
         Shown::Certificate(name) => Credential::Certificate(name),
         Shown::Malformed if state.authority.is_open() => Credential::None,
-        Shown::Malformed => return Err(challenge(state, parts, wanted, Some("invalid_request"))),
+        Shown::Malformed => {
+            refusal("unknown", "the Authorization header can not be read");
+            return Err(challenge(state, parts, wanted, Some("invalid_request")));
+        }
     };
     let outcome = state.authority.identify(credential, context.clone()).await;
-    outcome.map_err(|refusal| {
-        if let Shown::Basic { username, .. } = &shown {
-            let note = state
-                .audit
-                .failed_login(username, &context, request_id(parts));
-            state.audit.record(note.ended(Outcome::Denied));
+    let outcome = outcome.inspect(|caller| known(parts, caller));
+    outcome.map_err(|error| {
+        let what = match &shown {
+            Shown::Basic { username, .. } => username,
+            Shown::Bearer(_) => "token",
+            Shown::Session(_) => "session",
+            Shown::Certificate(name) => name,
+            Shown::Nothing | Shown::Malformed => "nothing",
+        };
+        // A token that has ended is what every long push comes with, and then with another one.
+        let is_over = matches!(error, Refusal::Token(TokenError::Expired));
+        if !is_over || matches!(shown, Shown::Basic { .. }) {
+            refusal(what, &error.to_string());
         }
-        refused(state, parts, wanted, &refusal)
+        refused(state, parts, wanted, &error)
     })
+}
+
+/// Tells the line of a request who makes it, where that is somebody.
+pub(super) fn known(parts: &Parts, caller: &Caller) {
+    if caller.principal != Principal::Anonymous {
+        Told::tell(parts, &caller.principal);
+    }
 }
 
 /// The answer to a caller that is not believed, or has to wait.
@@ -94,6 +118,7 @@ pub(super) fn refused(
         Refusal::WrongPassword
         | Refusal::Token(_)
         | Refusal::Revoked
+        | Refusal::NoCertificate
         | Refusal::Federation(_)
         | Refusal::UnknownKey
         | Refusal::Signature(_) => {
@@ -160,7 +185,7 @@ fn scope(wanted: Wanted<'_>) -> Option<Scope> {
                 permissions,
             })
         }
-        (Need::Identity, _) => Some(Scope::Catalog),
+        (Need::Catalog, _) => Some(Scope::Catalog),
         _ => None,
     }
 }
@@ -175,6 +200,7 @@ pub(super) fn context(state: &State, parts: &Parts) -> Context {
         address: peer.address.ip().to_canonical(),
         secure: peer.is_secure,
         claims: Arc::default(),
+        certificate: peer.certificate.clone(),
     };
     if !state.is_trusted(context.address) {
         return context;
@@ -308,7 +334,7 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 /// Whether a request that a cookie speaks for comes from a page of this server: another site's page
 /// can make a browser send it, but not say so. What only reads gives the other page nothing.
-fn is_from_our_own_page(parts: &Parts) -> bool {
+pub(super) fn is_from_our_own_page(parts: &Parts) -> bool {
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return true;
     }

@@ -5,10 +5,30 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
+use serde::de::DeserializeOwned;
 use wharf_storage::upload::UploadId;
 
 use super::State;
 use super::error::{Code, Error};
+
+/// What the path names, as `axum`'s own, with a failure that clients can read.
+#[derive(Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<State> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Error> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(named)) => Ok(Self(named)),
+            Err(_) => Err(Error::new(
+                StatusCode::BAD_REQUEST,
+                Code::NameInvalid,
+                "what the path names is not UTF-8",
+            )),
+        }
+    }
+}
 
 /// The last segment of the path, parsed: a reference, a digest or an upload.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 //! A request is over when the last byte of its answer has gone, or when the client has left; so
 //! both bodies are counted as they pass, and the line is written when the answer is dropped.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -15,21 +15,39 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tracing::Instrument as _;
+use wharf_auth::identity::Principal;
 
 use super::State as Shared;
+use super::caller;
 use super::listener::Peer;
 use super::request_id::RequestId;
 use crate::metrics::Metrics;
 
+/// Who calls, told by whoever finds it out to the line of the request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told(Arc<OnceLock<Principal>>);
+
+impl Told {
+    /// Tells the line of a request who makes it.
+    pub(super) fn tell(parts: &Parts, principal: &Principal) {
+        if let Some(Self(place)) = parts.extensions.get() {
+            // Who was told first is the one that was let in.
+            let _ = place.set(principal.clone());
+        }
+    }
+}
+
 /// Measures a request, and writes its line when it is over.
-pub(super) async fn observe(
-    State(state): State<Shared>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn observe(State(state): State<Shared>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let address = caller::context(&state, &parts).address;
+    let told = Told::default();
+    parts.extensions.insert(told.clone());
+    let mut request = Request::from_parts(parts, body);
     let metrics = Arc::clone(&state.metrics);
     metrics.request_began();
     let mut record = Record {
@@ -39,6 +57,8 @@ pub(super) async fn observe(
         path: request.uri().path().replace("%2F", "/"),
         agent: request.headers().get(header::USER_AGENT).cloned(),
         peer: request.extensions().get::<Peer>().map(|peer| peer.address),
+        address,
+        told,
         id: request.extensions().get::<RequestId>().cloned(),
         received: Arc::default(),
         sent: Arc::default(),
@@ -80,7 +100,11 @@ struct Record {
     method: Method,
     path: String,
     agent: Option<HeaderValue>,
+    /// Who is at the other end of the connection: the caller, or a proxy.
     peer: Option<SocketAddr>,
+    /// Where the call comes from, as far as proxies that are trusted tell.
+    address: IpAddr,
+    told: Told,
     id: Option<RequestId>,
     received: Arc<AtomicU64>,
     sent: Arc<AtomicU64>,
@@ -95,6 +119,7 @@ impl Drop for Record {
         self.metrics.request_ended(received, sent);
         tracing::info!(
             id = self.id.as_ref().map_or("", RequestId::as_str),
+            given = self.id.as_ref().map_or("", RequestId::given),
             method = %self.method,
             path = ?self.path,
             status = self.status.map(|status| status.as_u16()),
@@ -102,6 +127,8 @@ impl Drop for Record {
             sent,
             milliseconds = self.began.elapsed().as_secs_f64() * 1000.0,
             peer = self.peer.map(tracing::field::display),
+            address = %self.address,
+            principal = %self.told.0.get().map(ToString::to_string).unwrap_or_default(),
             agent = ?self.agent.as_ref().map_or(&b""[..], HeaderValue::as_bytes).escape_ascii().to_string(),
             "request"
         );

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -17,6 +17,9 @@ use super::{
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
+/// Whatever a browser takes an answer for, it shows and runs nothing of it.
+const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+
 /// The router of the whole server. Wrap it with [`fold`](super::repository_path::fold), which
 /// makes a slashed name one segment.
 pub fn all(state: State) -> Router {
@@ -26,7 +29,7 @@ pub fn all(state: State) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .layer(map_response(mark))
         .layer(from_fn_with_state(state.clone(), observe::observe))
-        .layer(from_fn(request_id::assign))
+        .layer(from_fn_with_state(state.clone(), request_id::assign))
         .with_state(state)
 }
 
@@ -85,7 +88,7 @@ fn v2(routes: Routes) -> Routes {
     routes
         .get("/v2", Need::Login, version::get)
         .get("/v2/", Need::Login, version::get)
-        .get("/v2/_catalog", Need::Identity, catalog::get)
+        .get("/v2/_catalog", Need::Catalog, catalog::get)
         .get("/v2/{name}/tags/list", TAGS, tags::get)
         .get(manifest, PULL, manifests::get)
         .head(manifest, PULL, manifests::head)
@@ -147,10 +150,12 @@ fn administration(routes: Routes) -> Routes {
         .get("/admin/v1/openapi.json", Need::Nothing, admin::openapi)
         .get("/admin/v1/users", ADMIN, admin::users::list)
         .post("/admin/v1/users", ADMIN, admin::users::add)
+        .get(user, ADMIN, admin::users::get)
         .patch(user, ADMIN, admin::users::change)
         .delete(user, ADMIN, admin::users::remove)
         .get("/admin/v1/robots", ADMIN, admin::robots::list)
         .post("/admin/v1/robots", ADMIN, admin::robots::add)
+        .get(robot, ADMIN, admin::robots::get)
         .patch(robot, ADMIN, admin::robots::change)
         .delete(robot, ADMIN, admin::robots::remove)
         .post(
@@ -161,11 +166,19 @@ fn administration(routes: Routes) -> Routes {
         .get("/admin/v1/keys", ADMIN, admin::keys::list)
         .post("/admin/v1/keys", ADMIN, admin::keys::add)
         .delete("/admin/v1/keys/{key}", ADMIN, admin::keys::remove)
+        .get("/admin/v1/signing-keys", ADMIN, admin::signing_keys::list)
+        .post("/admin/v1/signing-keys", ADMIN, admin::signing_keys::rotate)
+        .delete(
+            "/admin/v1/signing-keys/{key}",
+            ADMIN,
+            admin::signing_keys::remove,
+        )
         .get("/admin/v1/policies", ADMIN, admin::policies::list)
         .get(policy, ADMIN, admin::policies::get)
         .put(policy, ADMIN, admin::policies::put)
         .delete(policy, ADMIN, admin::policies::remove)
         .get("/admin/v1/trusts", ADMIN, admin::trusts::list)
+        .get(trust, ADMIN, admin::trusts::get)
         .put(trust, ADMIN, admin::trusts::put)
         .delete(trust, ADMIN, admin::trusts::remove)
         .get("/admin/v1/endpoints", ADMIN, admin::endpoints::list)
@@ -271,5 +284,8 @@ async fn mark(mut response: Response) -> Response {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(NO_PAGE);
     response
 }

@@ -13,7 +13,7 @@ use wharf_auth::token::Kind;
 
 use super::State as Shared;
 use super::access::{Call, Need, request_id};
-use super::admin::body;
+use super::admin::{body, changed};
 use super::caller::{self, SESSION_COOKIE, Wanted};
 use super::error::{Code, Error};
 use crate::audit::Outcome;
@@ -40,6 +40,7 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
         let note = state
             .audit
             .failed_login(&username, &context, request_id(&parts));
+        let note = note.about(&refusal.to_string());
         state.audit.record(note.ended(Outcome::Denied));
         let wanted = Wanted {
             need: Need::Login,
@@ -47,6 +48,7 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
         };
         caller::refused(&state, &parts, wanted, &refusal)
     })?;
+    caller::known(&parts, &caller);
     let issued = state.authority.issue(Kind::Session, &caller, &[]);
     let issued = issued.ok_or_else(|| {
         let message = "the registry has no key that signs sessions";
@@ -70,10 +72,28 @@ pub(super) async fn get(call: Call) -> Json<Value> {
     Json(described(&call.caller.principal))
 }
 
-/// `DELETE /session`: logs out, as far as this browser goes.
-pub(super) async fn delete() -> Response {
+/// `DELETE /session`: logs out. The session ends on every server, and the cookie goes.
+pub(super) async fn delete(
+    State(state): State<Shared>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (parts, _) = request.into_parts();
+    let token = caller::cookie(&parts.headers, SESSION_COOKIE);
+    if token.is_some() && !caller::is_from_our_own_page(&parts) {
+        let message = "a session is left from this site's own pages only";
+        return Err(Error::new(StatusCode::FORBIDDEN, Code::Denied, message));
+    }
+    let context = caller::context(&state, &parts);
+    let session = token.and_then(|token| state.authority.session(token, context));
+    if let Some((id, caller, end)) = session {
+        state.administration.end_session(&id, end).await?;
+        changed(&state).await;
+        let id = request_id(&parts);
+        let note = state.audit.note(&caller, id, "logout", "session");
+        state.audit.record(note.ended(Outcome::Allowed));
+    }
     let cookie = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
-    (StatusCode::NO_CONTENT, set_cookie(&cookie)).into_response()
+    Ok((StatusCode::NO_CONTENT, set_cookie(&cookie)).into_response())
 }
 
 fn described(principal: &Principal) -> Value {

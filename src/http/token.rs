@@ -76,28 +76,22 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
         refresh: field("access_type") == Some("offline"),
     };
     let context = caller::context(&state, &parts);
-    let authority = &state.authority;
-    let caller = match field("grant_type") {
-        Some("password") => {
-            let username = field("username").unwrap_or_default();
-            let password = field("password").unwrap_or_default();
-            let credential = Credential::Basic { username, password };
-            authority.identify(credential, context.clone()).await
-        }
-        Some("refresh_token") => {
-            let token = field("refresh_token").unwrap_or_default();
-            authority.refreshed(token, context.clone())
-        }
-        Some(EXCHANGE) => {
-            let token = field("subject_token").unwrap_or_default();
-            authority.federated(None, token, context.clone()).await
-        }
+    let text = |name: &str| field(name).unwrap_or_default();
+    let credential = match field("grant_type") {
+        Some("password") => Credential::Basic {
+            username: text("username"),
+            password: text("password"),
+        },
+        Some("refresh_token") => Credential::Refresh(text("refresh_token")),
+        Some(EXCHANGE) => Credential::Exchange(text("subject_token")),
         Some(_) => return Err(malformed("grant_type is not known here")),
         None => return Err(malformed("grant_type is missing")),
     };
+    let caller = state.authority.identify(credential, context.clone()).await;
     let caller = caller.map_err(|refusal| {
         let name = field("username").unwrap_or("token");
         let note = state.audit.failed_login(name, &context, request_id(&parts));
+        let note = note.about(&refusal.to_string());
         state.audit.record(note.ended(Outcome::Denied));
         // Who asked with a form is told without a challenge.
         match refusal {
@@ -110,6 +104,7 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Resul
             }
         }
     })?;
+    caller::known(&parts, &caller);
     Ok(answer(&state, &parts, &caller, &asked)?.into_response())
 }
 
@@ -163,8 +158,7 @@ fn answer(
         "issued_at": issued_at,
         "scope": scope.join(" "),
     });
-    // Nobody in particular has nothing to come back as.
-    if asked.refresh && caller.principal != Principal::Anonymous {
+    if asked.refresh && caller.may_come_back() {
         answer["refresh_token"] = issue(Kind::Refresh, &[])?.token.into();
     }
     if caller.principal != Principal::Anonymous {

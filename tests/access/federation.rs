@@ -8,12 +8,16 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::{Login, send_as};
+use super::{Login, claims, send_as};
 use crate::api::http::Client;
 use crate::support::{Registry, wait};
 
 /// Made for these tests with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256
 const KEY: &[u8] = include_bytes!("../../auth/testdata/p256.pem");
+
+/// The form of an exchange, up to the token.
+const EXCHANGE: &str =
+    "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=";
 
 /// An issuer, as GitHub Actions or Kubernetes has one.
 struct Issuer {
@@ -66,10 +70,6 @@ fn a_job_comes_with_its_platforms_token() {
     let trust = json!({
         "issuer": issuer.url, "audience": "wharf", "claims": {"repository": "org/*"},
     });
-    registry
-        .administer(["trust", "set", "ci"])
-        .stdin(&trust.to_string())
-        .succeeds();
     let policy = json!({"Statement": {
         "Effect": "Allow", "Action": "ecr:*", "Resource": "repository/apps/*",
         "Condition": {"StringEquals": {"claim:repository": "org/app"}},
@@ -78,6 +78,11 @@ fn a_job_comes_with_its_platforms_token() {
     registry
         .administer(set)
         .stdin(&policy.to_string())
+        .succeeds();
+    // The trust comes last: who is let in by it has the policy then.
+    registry
+        .administer(["trust", "set", "ci"])
+        .stdin(&trust.to_string())
         .succeeds();
 
     let login = |name: &str, token: String| Login {
@@ -96,10 +101,7 @@ fn a_job_comes_with_its_platforms_token() {
     let answer = super::send_with(&client, &token, "GET", "/v2/apps/one/manifests/v1", b"");
     assert_eq!(answer.status, 200);
     // By exchange, as OAuth 2 has it.
-    let form = format!(
-        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token={}",
-        job.password
-    );
+    let form = format!("{EXCHANGE}{}", job.password);
     let headers = [("Content-Type", "application/x-www-form-urlencoded")];
     let exchanged = client.send("POST", "/token", &headers, form.as_bytes());
     assert_eq!(exchanged.status, 200, "{exchanged:?}");
@@ -131,6 +133,54 @@ fn a_job_comes_with_its_platforms_token() {
     wait::until("the end of the trust", Duration::from_secs(5), || {
         let answer = super::send_with(&client, &token, "GET", "/v2/", b"");
         (answer.status == 401).then_some(())
+    });
+}
+
+#[test]
+fn a_job_gets_nothing_that_outlives_its_platforms_token_or_its_trust() {
+    let issuer = Issuer::start();
+    let registry = Registry::private_with(&[("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]")]);
+    let client = Client::new(registry.base());
+    let trust = |repository: &str| {
+        let trust = json!({
+            "issuer": issuer.url, "audience": "wharf", "claims": {"repository": repository},
+        });
+        registry
+            .administer(["trust", "set", "ci"])
+            .stdin(&trust.to_string())
+            .succeeds();
+    };
+    trust("org/*");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let end = now.expect("a time").as_secs() + 120;
+    let job = Login {
+        name: "oidc/ci".into(),
+        password: issuer.token(|claims| claims["exp"] = end.into()),
+    };
+    wait::until("the trust", Duration::from_secs(5), || {
+        (send_as(&client, &job, "GET", "/v2/", b"").status == 200).then_some(())
+    });
+    let path = "/token?offline_token=true&scope=repository:apps/one:pull";
+    let answer = send_as(&client, &job, "GET", path, b"").json();
+    assert_eq!(answer.get("refresh_token"), None);
+    let token = answer["token"].as_str().expect("a token");
+    assert_eq!(claims(token)["exp"], end);
+    let lifetime = answer["expires_in"].as_u64().expect("a number");
+    assert!((60..=120).contains(&lifetime), "{lifetime}");
+    for grant in ["grant_type=password&username=oidc%2Fci&password=", EXCHANGE] {
+        let form = format!("{grant}{}&access_type=offline", job.password);
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = client.send("POST", "/token", &headers, form.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json().get("refresh_token"), None, "{grant}");
+    }
+
+    // What was given under the trust ends when the trust asks for something else.
+    let status = || super::send_with(&client, token, "GET", "/v2/", b"").status;
+    assert_eq!(status(), 200);
+    trust("org/other");
+    wait::until("the narrower trust", Duration::from_secs(5), || {
+        (status() == 401).then_some(())
     });
 }
 

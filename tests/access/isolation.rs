@@ -23,7 +23,7 @@ fn told(answer: &Answer, digest: &str) -> (u16, String) {
 
 #[test]
 fn the_digest_of_a_private_blob_opens_nothing() {
-    let (_registry, client, inside, outside) = start();
+    let (registry, client, inside, outside) = start();
     let secret = push_image(&client, &inside, "private/app");
     push_image(&client, &outside, "own/app");
     let never = digest(b"never pushed");
@@ -44,6 +44,27 @@ fn the_digest_of_a_private_blob_opens_nothing() {
         assert_eq!(known, unknown, "{method} {path}");
         assert_eq!(known.0, status, "{method} {path}");
     }
+    // A part of it neither, and the other door says the same of both.
+    let basic = outside.basic();
+    let parts = [&secret, &never].map(|digest| {
+        let headers = [("Authorization", basic.as_str()), ("Range", "bytes=0-1")];
+        let path = format!("/v2/own/app/blobs/{digest}");
+        told(&client.send("GET", &path, &headers, b""), digest)
+    });
+    assert_eq!(parts[0], parts[1]);
+    assert_eq!(parts[0].0, 404);
+    let key = crate::ecr::key(&registry, "user/outside");
+    let layers = [&secret, &never].map(|digest| {
+        let check = ["batch-check-layer-availability", "--repository-name"];
+        let words = check
+            .into_iter()
+            .chain(["own/app", "--layer-digests", digest]);
+        let said = crate::ecr::aws(&registry, &key, words).succeeds();
+        said.replace(digest.as_str(), "DIGEST")
+    });
+    assert_eq!(layers[0], layers[1]);
+    assert!(!layers[0].contains("\"AVAILABLE\""), "{}", layers[0]);
+
     // A mount from where it may not read begins an upload, as one of nothing does.
     for query in [
         "mount=DIGEST",
@@ -61,7 +82,6 @@ fn the_digest_of_a_private_blob_opens_nothing() {
         }
     }
     // A manifest of its own that names the blob doesn't open it.
-    let basic = outside.basic();
     let headers = [("Authorization", basic.as_str()), ("Content-Type", IMAGE)];
     let manifest = image(b"private/app");
     let answer = client.send(

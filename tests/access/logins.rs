@@ -128,6 +128,13 @@ fn podman_logs_in_pushes_and_pulls() {
     with(&["push"]).arg(&name).succeeds();
     podman.command(["rmi", "--all", "--force"]).succeeds();
     with(&["pull"]).arg(&name).succeeds();
+    // The list of all repositories, which podman asks for by a token of its own.
+    let all = format!("{}/", registry.host());
+    let found = with(&["search"]).arg(&all).succeeds();
+    assert!(found.contains("team/app"), "{found}");
+    fs::write(file, "{}").expect("a file");
+    let found = with(&["search"]).arg(&all).run().stdout;
+    assert!(!found.contains("team/app"), "{found}");
 }
 
 #[test]
@@ -157,6 +164,9 @@ fn crane_and_oras_log_in() {
         .stdin(&alice.password)
         .succeeds();
     with("oras", "alice", &push).succeeds();
+    let list = ["repo", "ls", "--plain-http", registry.host()];
+    assert_eq!(with("oras", "alice", &list).succeeds(), "team/thing");
+    assert_eq!(with("oras", "nobody", &list).run().stdout.trim(), "");
 
     let login = [
         "auth",

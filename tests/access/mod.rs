@@ -10,11 +10,13 @@
 //! | `federation` | tokens of other issuers |
 //! | `transport` | TLS, certificates of clients, proxies |
 //! | `administration` | `/admin/v1`, the command line, the audit log |
+//! | `keys` | the server's key, and the keys that sign tokens |
 //! | `secrets` | what must not be in a log |
 
 mod administration;
 mod federation;
 mod isolation;
+mod keys;
 mod logins;
 mod revoking;
 mod secrets;
@@ -22,7 +24,7 @@ mod tokens;
 mod transport;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::api::http::{Answer, Client};
@@ -133,6 +135,13 @@ pub(crate) fn token(client: &Client, login: &Login, scope: &str) -> String {
     let answer = send_as(client, login, "GET", &path, b"");
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["token"].as_str().expect("a token").to_owned()
+}
+
+/// The claims of a token.
+pub(crate) fn claims(token: &str) -> Value {
+    let body = token.split('.').nth(1).expect("a body");
+    let body = BASE64_URL_SAFE_NO_PAD.decode(body).expect("base64");
+    serde_json::from_slice(&body).expect("JSON")
 }
 
 /// Pushes a blob and an image of it as somebody, tagged v1.

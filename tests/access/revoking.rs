@@ -154,6 +154,51 @@ fn who_guesses_waits_and_the_owner_elsewhere_does_not() {
 }
 
 #[test]
+fn every_way_to_a_token_is_limited_alike() {
+    let registry = Registry::private_with(&[("WHARF__AUTH__REQUESTS_PER_ADDRESS", "5")]);
+    let client = Client::new(registry.base());
+    let told = registry.administer(["user", "add", "alice"]).succeeds();
+    let password = super::behind(&told, "password: ");
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let ask = |form: &str| client.send("POST", "/token", &headers, form.as_bytes());
+    let login =
+        format!("grant_type=password&username=alice&access_type=offline&password={password}");
+    let refresh = wait::until("a refresh token", Duration::from_secs(20), || {
+        let answer = ask(&login).json();
+        answer["refresh_token"].as_str().map(ToOwned::to_owned)
+    });
+    let exchange = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange";
+    for form in [
+        format!("grant_type=refresh_token&refresh_token={refresh}"),
+        format!("{exchange}&subject_token=a.b.c"),
+    ] {
+        let mut answers = (0..80).map(|_| ask(&form));
+        // Failures are counted too, and told in other words.
+        let limited = answers.find(|answer| {
+            let message = answer.json()["errors"][0]["message"].to_string();
+            message.contains("too many requests")
+        });
+        let limited = limited.unwrap_or_else(|| panic!("no limit: {form}"));
+        assert_eq!(limited.status, 429);
+        assert!(limited.header("retry-after").is_some());
+    }
+}
+
+#[test]
+fn who_tries_many_refresh_tokens_waits() {
+    let registry = Registry::private();
+    let client = Client::new(registry.base());
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let mut answers = (0..70).map(|number| {
+        let form = format!("grant_type=refresh_token&refresh_token=a.{number}.c");
+        client.send("POST", "/token", &headers, form.as_bytes())
+    });
+    let locked = answers.find(|answer| answer.status == 429);
+    let locked = locked.expect("a wait");
+    assert!(locked.header("retry-after").is_some());
+}
+
+#[test]
 fn who_asks_too_often_waits() {
     let registry = Registry::private_with(&[("WHARF__AUTH__REQUESTS_PER_PRINCIPAL", "1")]);
     let client = Client::new(registry.base());

@@ -1,11 +1,16 @@
 //! The token endpoint in every form that clients use, and a push that outlives its token.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::{Login, robot, send_as, send_with, token, user};
 use crate::api::digest;
 use crate::api::http::Client;
-use crate::support::Registry;
+use crate::support::docker::docker;
+use crate::support::{Registry, folder, image};
 
 fn form(client: &Client, fields: &[(&str, &str)]) -> crate::api::http::Answer {
     let encode = |text: &str| {
@@ -146,6 +151,11 @@ fn a_form_gets_tokens_too_and_refreshes_them() {
         .expect("a token")
         .to_owned();
     assert_eq!(send_with(&client, &renewed, "GET", "/v2/", b"").status, 200);
+    // A token that is good for a part doesn't become one that is good for all.
+    let ask = "/token?offline_token=true&scope=repository:b:push";
+    let answer = send_with(&client, &renewed, "GET", ask, b"").json();
+    assert_eq!(answer.get("refresh_token"), None);
+    assert_eq!(answer["scope"], "repository:b:");
     // One kind of token is none of another.
     assert_eq!(send_with(&client, &refresh, "GET", "/v2/", b"").status, 401);
     let misused = [
@@ -242,6 +252,78 @@ fn a_push_goes_on_when_its_token_has_ended() {
     assert_eq!(send_with(&client, &second, "PUT", &finish, b"").status, 201);
 }
 
+/// Passes connections on to a server, and lets what goes there through at a rate.
+fn slow_way_to(host: &str, bytes_per_second: usize) -> String {
+    const PIECES_PER_SECOND: usize = 20;
+    let (host, piece) = (host.to_owned(), bytes_per_second / PIECES_PER_SECOND);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.expect("a client");
+            let server = TcpStream::connect(&host).expect("the server listens");
+            let (mut answers, mut back) = (
+                server.try_clone().expect("a socket"),
+                client.try_clone().expect("a socket"),
+            );
+            std::thread::spawn(move || {
+                // Either side may leave when it likes.
+                let _ = io::copy(&mut answers, &mut back);
+                let _ = back.shutdown(Shutdown::Write);
+            });
+            std::thread::spawn(move || {
+                let (mut client, mut server) = (client, server);
+                let mut bytes = vec![0; piece];
+                while let Ok(length @ 1..) = client.read(&mut bytes) {
+                    if server.write_all(&bytes[..length]).is_err() {
+                        break;
+                    }
+                    if length > piece / 2 {
+                        let pause = Duration::from_secs(1) / PIECES_PER_SECOND as u32;
+                        std::thread::sleep(pause * length as u32 / piece as u32);
+                    }
+                }
+                let _ = server.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn docker_pushes_for_longer_than_its_token_lives() {
+    let lifetime = Duration::from_secs(60);
+    let registry = Registry::private_with(&[("WHARF__AUTH__TOKEN_LIFETIME", "1m")]);
+    let (docker, folder) = (docker(), folder());
+    let alice = user(&registry, "alice", "push", "*");
+    // A layer of 7.5 MB at 100 kB/s is on its way for longer than a minute.
+    let host = slow_way_to(registry.host(), 100_000);
+    let tree = folder.path().join("tree");
+    std::fs::create_dir(&tree).expect("a folder");
+    std::fs::write(tree.join("thing"), image::random_bytes(7_500_000)).expect("a file");
+    let file = folder.path().join("tree.tar");
+    image::tar(&tree, &file);
+    let name = format!("{host}/team/slow:1");
+    docker.command(["import"]).arg(&file).arg(&name).succeeds();
+    let as_alice = |words: &[&str]| {
+        docker
+            .command([])
+            .env("DOCKER_CONFIG", folder.path().join("alice"))
+            .args(words)
+            .limit(Duration::from_secs(400))
+    };
+    as_alice(&["login", "-u", &alice.name, "--password-stdin", &host])
+        .stdin(&alice.password)
+        .succeeds();
+    let began = Instant::now();
+    as_alice(&["push", &name]).succeeds();
+    assert!(began.elapsed() > lifetime, "{:?}", began.elapsed());
+    let client = Client::new(registry.base());
+    let pushed = send_as(&client, &alice, "GET", "/v2/team/slow/manifests/1", b"");
+    assert_eq!(pushed.status, 200);
+    crate::clients::docker::forget(docker, &name);
+}
+
 #[test]
 fn anonymous_callers_pull_where_a_policy_says_so() {
     let registry = Registry::private();
@@ -280,8 +362,25 @@ fn anonymous_callers_pull_where_a_policy_says_so() {
         200
     );
     assert_eq!(send_with(&client, token, "GET", "/v2/", b"").status, 200);
+    // The list of all is behind a token too, which anybody can have.
+    let answer = client.get("/v2/_catalog");
+    assert_eq!(answer.status, 401);
+    let challenge = answer.header("www-authenticate").expect("a challenge");
+    assert!(
+        challenge.ends_with("scope=\"registry:catalog:*\""),
+        "{challenge}"
+    );
+    let answer = send_with(&client, token, "GET", "/v2/_catalog", b"");
+    assert_eq!(answer.status, 401);
+    let challenge = answer.header("www-authenticate").expect("a challenge");
+    assert!(
+        challenge.ends_with("scope=\"registry:catalog:*\",error=\"insufficient_scope\""),
+        "{challenge}"
+    );
+    let granted = client.get("/token?scope=registry:catalog:*").json();
+    let token = granted["token"].as_str().expect("a token");
     assert_eq!(
-        client.get("/v2/_catalog").json()["repositories"],
+        send_with(&client, token, "GET", "/v2/_catalog", b"").json()["repositories"],
         json!(["public/app"])
     );
 }

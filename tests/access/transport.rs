@@ -95,6 +95,28 @@ fn a_client_is_known_by_its_certificate() {
         &url,
     ];
     assert_eq!(curl(folder, &version), "2 401");
+    // What the token endpoint gives for the certificate is of no use without it, and ends soon.
+    let ask = format!(
+        "{}/token?offline_token=true&scope=repository:a:pull",
+        registry.base()
+    );
+    let told = curl(folder, &["--cert", "node.pem", "--key", "node.key", &ask]);
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told.get("refresh_token"), None);
+    let bearer = format!(
+        "Authorization: Bearer {}",
+        told["token"].as_str().expect("a token")
+    );
+    let with = [
+        "--cert", "node.pem", "--key", "node.key", "-H", &bearer, &url,
+    ];
+    assert!(curl(folder, &with).contains("NAME_UNKNOWN"));
+    let without = curl(folder, &["-H", &bearer, &url]);
+    assert!(
+        without.contains("with its owner's certificate"),
+        "{without}"
+    );
+
     // The realm is on the same scheme, host and port.
     let head = curl(folder, &["--include", &url]);
     assert!(
@@ -133,6 +155,16 @@ fn certificates_that_change_are_used_without_a_restart() {
         .env("WHARF__TLS__CERTIFICATE", folder.join("server.pem"))
         .env("WHARF__TLS__KEY", folder.join("server.key"))
         .succeeds();
+    // What the configuration names has to be there.
+    let check = |certificate: &str| {
+        registry
+            .administer(["check-config"])
+            .env("WHARF__TLS__CERTIFICATE", folder.join(certificate))
+            .env("WHARF__TLS__KEY", folder.join("server.key"))
+    };
+    assert!(check("server.pem").succeeds().starts_with("# ok"));
+    let said = check("missing.pem").fails();
+    assert!(said.contains("missing.pem"), "{said}");
     // What can't be used leaves the one before in use.
     fs::write(folder.join("server.pem"), "nonsense").expect("a file");
     fs::copy(folder.join("ca.pem"), folder.join("old.pem")).expect("a copy");

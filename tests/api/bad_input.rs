@@ -21,9 +21,21 @@ fn input_outside_the_grammar_gets_the_code_of_the_specification() {
     let upper = format!("/v2/a/blobs/sha256:{}", "A".repeat(64));
     let text: &[(&str, &str)] = &[("Content-Type", IMAGE)];
     let other: &[(&str, &str)] = &[("Content-Type", "application/vnd.oci.image.index.v1+json")];
+    let page: &[(&str, &str)] = &[("Content-Type", "text/html")];
+    let old: &[(&str, &str)] = &[(
+        "Content-Type",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    )];
     let odd: &[(&str, &str)] = &[("Content-Type", "no type at all")];
     let manifest = image(b"{}").to_string();
     let manifest = manifest.as_bytes();
+    let mut untyped = image(b"{}");
+    untyped
+        .as_object_mut()
+        .expect("an object")
+        .remove("mediaType");
+    let untyped = untyped.to_string();
+    let untyped = untyped.as_bytes();
 
     let cases: &[Case<'_>] = &[
         ("GET", "/v2/A/tags/list", &[], b"", 400, "NAME_INVALID"),
@@ -241,6 +253,23 @@ fn input_outside_the_grammar_gets_the_code_of_the_specification() {
             404,
             "MANIFEST_UNKNOWN",
         ),
+        // What a browser would show, and docker's schema 1, is no manifest.
+        (
+            "PUT",
+            "/v2/a/manifests/v1",
+            page,
+            untyped,
+            400,
+            "MANIFEST_INVALID",
+        ),
+        (
+            "PUT",
+            "/v2/a/manifests/v1",
+            old,
+            untyped,
+            400,
+            "MANIFEST_INVALID",
+        ),
         ("GET", "/v2/nothing/here", &[], b"", 404, "UNSUPPORTED"),
         ("POST", "/v2/a/tags/list", &[], b"", 405, "UNSUPPORTED"),
         ("PATCH", "/v2/a/manifests/v1", &[], b"", 405, "UNSUPPORTED"),
@@ -254,6 +283,11 @@ fn input_outside_the_grammar_gets_the_code_of_the_specification() {
         assert_eq!(
             answer.header("content-type"),
             Some("application/json"),
+            "{method} {path}"
+        );
+        assert_eq!(
+            answer.header("content-security-policy"),
+            Some("default-src 'none'; sandbox"),
             "{method} {path}"
         );
     }

@@ -80,7 +80,12 @@ impl Account {
 
 /// Makes an AWS-style key for somebody, and waits until the server knows it.
 pub(crate) fn key(registry: &Registry, owner: &str) -> (String, String) {
-    let told = registry.administer(["key", "add", owner]).succeeds();
+    key_by(registry, &["key", "add", owner])
+}
+
+/// The same with a command of one's own.
+pub(crate) fn key_by(registry: &Registry, words: &[&str]) -> (String, String) {
+    let told = registry.administer(words.iter().copied()).succeeds();
     let behind = |word: &str| {
         let line = told.lines().find_map(|line| line.strip_prefix(word));
         line.unwrap_or_else(|| panic!("no {word} in {told}"))

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Account, aws, key};
 use crate::access;
 use crate::api::http::Client;
-use crate::support::Registry;
+use crate::support::{Registry, wait};
 
 #[test]
 fn only_who_signs_is_let_in() {
@@ -45,6 +45,53 @@ fn only_who_signs_is_let_in() {
             Some("MissingAuthenticationTokenException")
         );
     }
+}
+
+#[test]
+fn what_was_given_for_a_key_ends_with_the_key() {
+    let account = Account::new();
+    let registry = &account.registry;
+    let client = Client::new(registry.base());
+    let words = ["key", "add", "user/admin", "--expires-in", "1h"];
+    let short = super::key_by(registry, &words);
+    let password = |key| aws(registry, key, ["get-login-password"]).succeeds();
+    let login = |password| access::Login {
+        name: "AWS".into(),
+        password,
+    };
+    let (long, short_login) = (login(password(&account.key)), login(password(&short)));
+    let asked = "/token?offline_token=true&scope=repository:a:pull";
+    let answer = access::send_as(&client, &short_login, "GET", asked, b"").json();
+    let token = answer["token"].as_str().expect("a token").to_owned();
+    let refresh = answer["refresh_token"].as_str().expect("a token");
+    let form = format!("grant_type=refresh_token&refresh_token={refresh}");
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let statuses = || {
+        [
+            access::send_as(&client, &short_login, "GET", "/v2/", b"").status,
+            access::send_with(&client, &token, "GET", "/v2/", b"").status,
+            client
+                .send("POST", "/token", &headers, form.as_bytes())
+                .status,
+        ]
+    };
+    assert_eq!(statuses(), [200; 3]);
+    // It doesn't outlive the key either.
+    let claims = access::claims(&short_login.password);
+    let lifetime = claims["exp"].as_i64().zip(claims["iat"].as_i64());
+    let lifetime = lifetime.map(|(end, begin)| end - begin);
+    assert!(lifetime.is_some_and(|seconds| seconds <= 3600), "{claims}");
+
+    registry.administer(["key", "remove", &short.0]).succeeds();
+    let soon = std::time::Duration::from_secs(5);
+    wait::until("the end of what the key gave", soon, || {
+        (statuses() == [401; 3]).then_some(())
+    });
+    assert_eq!(
+        access::send_as(&client, &long, "GET", "/v2/", b"").status,
+        200,
+        "its owner's other key stays"
+    );
 }
 
 #[test]

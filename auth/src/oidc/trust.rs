@@ -18,7 +18,7 @@ pub enum TrustError {
     Issuer,
     /// Anyone whom the issuer knows would meet it.
     #[error(
-        "the trust is not valid: claims is empty, so everyone whom the issuer gives a token would \
+        "the trust is not valid: claims names nothing in particular, so everyone whom the issuer gives a token would \
          be let in; name at least one claim, such as sub"
     )]
     Anyone,
@@ -52,8 +52,13 @@ impl Trust {
         if !is_address(&trust.issuer) || !trust.jwks_uri.as_deref().is_none_or(is_address) {
             return Err(TrustError::Issuer);
         }
-        let says_something = |pattern: &String| pattern.bytes().any(|byte| byte != b'*');
-        if !trust.claims.values().any(says_something) {
+        let says_something = |pattern: &String| pattern.bytes().any(|byte| !b"*?".contains(&byte));
+        // The issuer and the audience are asked for anyway.
+        let mut own = trust
+            .claims
+            .iter()
+            .filter(|(name, _)| !["iss", "aud"].contains(&name.as_str()));
+        if !own.any(|(_, pattern)| says_something(pattern)) {
             return Err(TrustError::Anyone);
         }
         Ok(trust)
@@ -88,5 +93,33 @@ fn is_like(pattern: &Pattern, value: &Value) -> bool {
             .iter()
             .any(|value| value.as_str().is_some_and(|text| pattern.matches(text))),
         Value::Null | Value::Object(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_trust_that_everyone_would_meet_is_refused() {
+        let parse = |claims: Value| {
+            let trust = json!({"issuer": "https://a.example", "audience": "a", "claims": claims});
+            Trust::parse(&trust.to_string())
+        };
+        for claims in [
+            json!({}),
+            json!({"sub": ""}),
+            json!({"sub": "*"}),
+            json!({"sub": "?*"}),
+            json!({"sub": "**?", "ref": "?"}),
+            json!({"iss": "https://a.example", "aud": "a"}),
+        ] {
+            let told = claims.to_string();
+            assert!(matches!(parse(claims), Err(TrustError::Anyone)), "{told}");
+        }
+        assert!(parse(json!({"sub": "repo:org/*"})).is_ok());
+        assert!(parse(json!({"sub": "*", "repository": "org/?"})).is_ok());
     }
 }

@@ -35,6 +35,8 @@ pub struct Federated {
     pub trust: String,
     /// The token's subject.
     pub subject: String,
+    /// When the token ends.
+    pub ends_at: Timestamp,
     /// What the token claims.
     pub claims: BTreeMap<String, String>,
 }
@@ -86,7 +88,7 @@ pub async fn identify(
     let proven: Map<String, Value> = jsonwebtoken::decode(token, &decoding, &validation)
         .map_err(|_| FederationError::Refused)?
         .claims;
-    counts(&proven, now)?;
+    let ends_at = counts(&proven, now)?;
     let subject = proven
         .get("sub")
         .and_then(Value::as_str)
@@ -97,6 +99,7 @@ pub async fn identify(
     Ok(Federated {
         trust: name.clone(),
         subject: subject.to_owned(),
+        ends_at,
         claims: plain(&proven),
     })
 }
@@ -108,7 +111,8 @@ fn is_symmetric(algorithm: Algorithm) -> bool {
     )
 }
 
-fn counts(claims: &Map<String, Value>, now: Timestamp) -> Result<(), FederationError> {
+/// When a token ends that counts now.
+fn counts(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, FederationError> {
     let now = now.as_seconds();
     let time = |name: &str| match claims.get(name) {
         None => Ok(None),
@@ -122,7 +126,7 @@ fn counts(claims: &Map<String, Value>, now: Timestamp) -> Result<(), FederationE
     if ends <= now.saturating_sub(LEEWAY) || begins > now.saturating_add(LEEWAY) {
         return Err(FederationError::Expired);
     }
-    Ok(())
+    Ok(Timestamp::from_seconds(ends))
 }
 
 #[cfg(test)]

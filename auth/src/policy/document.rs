@@ -245,6 +245,10 @@ impl Statement {
         })
     }
 
+    pub(super) fn has_conditions(&self) -> bool {
+        !self.conditions.is_empty()
+    }
+
     pub(super) fn holds(&self, principal: &Principal, context: &Context) -> bool {
         let mut conditions = self.conditions.iter();
         conditions.all(|condition| condition.holds(principal, context))

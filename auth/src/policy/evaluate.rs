@@ -79,6 +79,34 @@ pub fn decide<'a>(
     decision
 }
 
+/// Whether the policies could let the request through, whatever its context: a condition that allows
+/// may be met, and one that denies may not.
+pub fn could_allow<'a>(
+    policies: impl IntoIterator<Item = &'a Attached>,
+    request: Request<'_>,
+) -> bool {
+    let request = Prepared::new(request);
+    let mut could = false;
+    for policy in policies {
+        let Some(document) = &policy.document else {
+            return false;
+        };
+        for statement in &document.statements {
+            let is_about = matches!(
+                request.mismatch(statement),
+                None | Some(Mismatch::Condition)
+            );
+            match statement.effect {
+                _ if !is_about => {}
+                Effect::Deny if statement.has_conditions() => {}
+                Effect::Deny => return false,
+                Effect::Allow => could = true,
+            }
+        }
+    }
+    could
+}
+
 /// What each statement of the policies says to the request.
 pub fn explain<'a>(
     policies: impl IntoIterator<Item = &'a Attached>,

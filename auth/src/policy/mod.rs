@@ -15,5 +15,5 @@ mod document;
 mod evaluate;
 
 pub use document::{Attachment, Document, DocumentError, Effect, Statement};
-pub use evaluate::{Attached, Mismatch, Request, Step, decide, explain};
+pub use evaluate::{Attached, Mismatch, Request, Step, could_allow, decide, explain};
 pub use wharf_storage::pattern::Pattern;

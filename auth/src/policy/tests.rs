@@ -184,6 +184,7 @@ fn conditions_look_at_the_address_the_transport_and_the_claims() {
         address: IpAddr::from([10, 1, 2, 3]),
         secure: true,
         claims: Arc::new(claims.into()),
+        ..Context::default()
     };
     for (condition, want) in [
         (r#"{"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}"#, true),

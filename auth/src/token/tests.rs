@@ -26,6 +26,7 @@ fn claims() -> Claims {
         jti: "1".into(),
         kind: Kind::Access,
         access: Vec::new(),
+        key: None,
         claims: Default::default(),
     }
 }

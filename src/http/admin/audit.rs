@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use wharf_storage::metadata::{AuditEntry, AuditQuery};
 
 use super::rfc3339;
+use crate::audit::{Outcome, moment};
 use crate::http::State as Shared;
 use crate::http::error::{Code, Error};
 use crate::http::extract::Parameters;
@@ -17,8 +18,8 @@ const MOST: u64 = 1000;
 /// How many it has when nobody says.
 const USUAL: u64 = 100;
 
-/// `GET /admin/v1/audit?principal=&action=&resource=&outcome=&before=&limit=`: the newest first.
-/// `next` leads on, as `before`.
+/// `GET /admin/v1/audit?principal=&action=&resource=&outcome=&since=&before=&limit=`: the newest
+/// first. `next` leads on, as `before`; `since` is a time, or how long ago.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
     parameters: Parameters,
@@ -33,14 +34,24 @@ pub(in crate::http) async fn get(
             )
         })
     };
+    let wrong = |name: &str, error: &dyn std::error::Error| {
+        let message = format!("{name}: {error}");
+        Error::new(StatusCode::BAD_REQUEST, Code::Unsupported, message)
+    };
+    let outcome: Option<Outcome> = parameters
+        .parsed("outcome")
+        .map_err(|error| wrong("outcome", &error))?;
+    let now = state.clock.now();
+    let since = parameters.first("since");
+    let since = since.map(|text| moment(text, now)).transpose();
     let text = |name: &str| parameters.first(name).map(ToOwned::to_owned);
     let limit = number("limit")?.map_or(USUAL, |limit| limit.unsigned_abs().clamp(1, MOST));
     let query = AuditQuery {
         principal: text("principal"),
         action: text("action"),
         resource: text("resource"),
-        outcome: text("outcome"),
-        since: None,
+        outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
+        since: since.map_err(|error| wrong("since", &error))?,
         before: number("before")?,
         limit,
     };
@@ -67,5 +78,6 @@ fn described(AuditEntry { id, record }: &AuditEntry) -> Value {
         "resource": record.resource,
         "outcome": record.outcome,
         "request_id": record.request_id,
+        "detail": record.detail,
     })
 }

@@ -41,6 +41,7 @@ pub(in crate::http) async fn post(
         address: asked.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         secure: asked.secure,
         claims: Arc::new(asked.claims),
+        ..Context::default()
     };
     let question = Question::parse(
         &asked.principal,
@@ -55,6 +56,7 @@ pub(in crate::http) async fn post(
             error.to_string(),
         )
     })?;
-    let explanation = explanation::explain(&state.authority.snapshot(), &question);
+    let explanation =
+        explanation::explain(&state.authority.snapshot(), &question, state.clock.now());
     Ok(Json(explanation.json()))
 }

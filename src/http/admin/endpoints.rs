@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::events::endpoints::{Alteration, Description, Error as EndpointError};
 use crate::events::{Format, Origin};
 use crate::http::State as Shared;
 use crate::http::error::{Code, Error};
-use crate::http::extract::Parameters;
+use crate::http::extract::{Parameters, Path};
 use crate::registry;
 
 /// How many entries a page has at most.

@@ -2,16 +2,17 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharf_auth::identity::Principal;
 
-use super::{body, changed, expiry, rfc3339};
+use super::{body, changed, lifetime, rfc3339};
 use crate::http::State as Shared;
 use crate::http::error::{Code, Error};
+use crate::http::extract::Path;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,10 +51,10 @@ pub(in crate::http) async fn add(
         let message = format!("principal: {error}");
         Error::new(StatusCode::BAD_REQUEST, Code::Unsupported, message)
     })?;
-    let expires_at = expiry(&state, new.expires_in.as_deref())?;
+    let lifetime = lifetime(new.expires_in.as_deref())?;
     let key = state
         .administration
-        .add_access_key(&owner, expires_at)
+        .add_access_key(&owner, lifetime)
         .await?;
     changed(&state).await;
     let answer = json!({ "access_key_id": key.id, "secret_access_key": key.secret });

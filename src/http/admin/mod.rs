@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`users`], [`robots`] | who there is |
 //! | [`keys`] | AWS-style keys |
+//! | [`signing_keys`] | the keys that sign tokens |
 //! | [`policies`], [`trusts`] | who may do what, and whose tokens are taken |
 //! | [`can`] | whether somebody may, and why |
 //! | [`audit`] | who did what |
@@ -15,11 +16,13 @@ pub mod endpoints;
 pub mod keys;
 pub mod policies;
 pub mod robots;
+pub mod signing_keys;
 pub mod trusts;
 pub mod users;
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -28,6 +31,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use wharf_auth::administration;
+use wharf_auth::identity::Principal;
 use wharf_storage::clock::Timestamp;
 use wharf_storage::metadata::PrincipalRecord;
 
@@ -64,25 +68,32 @@ pub(super) async fn body<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
 }
 
 /// Lets what has just changed count on this server at once; others see it within a moment.
-async fn changed(state: &State) {
+pub(super) async fn changed(state: &State) {
     if let Err(error) = state.authority.refresh().await {
         tracing::warn!(%error, "what has changed will be seen later");
     }
 }
 
-/// When something ends that lives for so long from now.
-fn expiry(state: &State, after: Option<&str>) -> Result<Option<Timestamp>, Error> {
-    let Some(text) = after else { return Ok(None) };
-    let lifetime: Duration = humantime::parse_duration(text).map_err(|error| {
+/// How long something shall live, such as `90days`.
+fn lifetime(text: Option<&str>) -> Result<Option<Duration>, Error> {
+    let parsed = text.map(humantime::parse_duration).transpose();
+    parsed.map_err(|error| {
         let message = format!("expires_in: {error}");
         Error::new(StatusCode::BAD_REQUEST, Code::Unsupported, message)
-    })?;
-    Ok(Some(state.clock.now().after(lifetime)))
+    })
 }
 
 pub(super) fn rfc3339(time: Timestamp) -> Option<String> {
     let time = OffsetDateTime::from_unix_timestamp(time.as_seconds()).ok()?;
     time.format(&Rfc3339).ok()
+}
+
+/// A user or a robot that is there.
+fn one(state: &State, principal: &Principal) -> Result<Json<Value>, Error> {
+    match state.authority.snapshot().record(principal) {
+        Some(record) => Ok(Json(described(record))),
+        None => Err(administration::Error::Missing(principal.to_string()).into()),
+    }
 }
 
 fn described(record: &PrincipalRecord) -> Value {
@@ -104,11 +115,13 @@ impl From<administration::Error> for Error {
             Admin::Name => (StatusCode::BAD_REQUEST, Code::NameInvalid),
             Admin::Exists(_) => (StatusCode::CONFLICT, Code::Unsupported),
             Admin::Missing(_) => (StatusCode::NOT_FOUND, Code::NameUnknown),
-            Admin::Password(_)
+            Admin::Lifetime
+            | Admin::Password(_)
             | Admin::Policy(_)
             | Admin::Target(_)
             | Admin::Trust(_)
             | Admin::SigningKey(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
+            Admin::OtherKey(_) => (StatusCode::CONFLICT, Code::Unsupported),
             Admin::Metadata(error) => return registry::Error::from(error).into(),
         };
         Self::new(status, code, message)

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use super::{body, changed, rfc3339};
 use crate::http::State as Shared;
 use crate::http::access::Call;
 use crate::http::error::Error;
+use crate::http::extract::Path;
 
 /// `GET /admin/v1/policies`.
 pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {

@@ -2,17 +2,18 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharf_auth::administration::Created;
-use wharf_auth::identity::Kind;
+use wharf_auth::identity::{Kind, Principal};
 
-use super::{body, changed, described, expiry};
+use super::{body, changed, described, lifetime, one};
 use crate::http::State as Shared;
 use crate::http::error::Error;
+use crate::http::extract::Path;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +42,14 @@ pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {
     Json(json!({ "robots": robots }))
 }
 
+/// `GET /admin/v1/robots/{name}`.
+pub(in crate::http) async fn get(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Error> {
+    one(&state, &Principal::robot(&name))
+}
+
 /// `POST /admin/v1/robots`.
 pub(in crate::http) async fn add(
     State(state): State<Shared>,
@@ -48,10 +57,10 @@ pub(in crate::http) async fn add(
     bytes: Body,
 ) -> Result<Response, Error> {
     let new: New = body(&headers, bytes).await?;
-    let expires_at = expiry(&state, new.expires_in.as_deref())?;
+    let lifetime = lifetime(new.expires_in.as_deref())?;
     let created = state
         .administration
-        .add_robot(&new.name, &new.description, expires_at)
+        .add_robot(&new.name, &new.description, lifetime)
         .await?;
     changed(&state).await;
     Ok((StatusCode::CREATED, Json(told(&created))).into_response())

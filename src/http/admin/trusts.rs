@@ -2,19 +2,32 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use wharf_auth::administration::Error as AdminError;
 
 use super::{body, changed};
 use crate::http::State as Shared;
 use crate::http::error::Error;
+use crate::http::extract::Path;
 
 /// `GET /admin/v1/trusts`.
 pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {
     let snapshot = state.authority.snapshot();
     Json(json!({ "trusts": snapshot.trusts }))
+}
+
+/// `GET /admin/v1/trusts/{name}`.
+pub(in crate::http) async fn get(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Error> {
+    match state.authority.snapshot().trusts.get(&name) {
+        Some(trust) => Ok(Json(json!(trust))),
+        None => Err(AdminError::Missing(format!("trust {name}")).into()),
+    }
 }
 
 /// `PUT /admin/v1/trusts/{name}`: the body is the trust.

@@ -2,16 +2,17 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wharf_auth::identity::Kind;
+use wharf_auth::identity::{Kind, Principal};
 
-use super::{body, changed, described};
+use super::{body, changed, described, one};
 use crate::http::State as Shared;
 use crate::http::error::Error;
+use crate::http::extract::Path;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +41,14 @@ pub(in crate::http) async fn list(State(state): State<Shared>) -> Json<Value> {
     Json(json!({ "users": users }))
 }
 
+/// `GET /admin/v1/users/{name}`.
+pub(in crate::http) async fn get(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Error> {
+    one(&state, &Principal::user(&name))
+}
+
 /// `POST /admin/v1/users`.
 pub(in crate::http) async fn add(
     State(state): State<Shared>,
@@ -64,15 +73,10 @@ pub(in crate::http) async fn change(
     bytes: Body,
 ) -> Result<StatusCode, Error> {
     let change: Change = body(&headers, bytes).await?;
-    if let Some(password) = &change.password {
-        state.administration.set_password(&name, password).await?;
-    }
-    if let Some(disabled) = change.disabled {
-        state
-            .administration
-            .set_disabled(Kind::User, &name, disabled)
-            .await?;
-    }
+    state
+        .administration
+        .change_user(&name, change.password.as_deref(), change.disabled)
+        .await?;
     changed(&state).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,7 +14,7 @@ use wharf_storage::oci::{Digest, RepositoryName};
 
 use crate::http::State as Shared;
 use crate::http::error::{Code, Error};
-use crate::http::extract::Parameters;
+use crate::http::extract::{Parameters, Path};
 use crate::http::v2::blobs;
 
 /// How long an address is good.

@@ -39,6 +39,11 @@ impl Error {
         }
     }
 
+    /// What is wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The same with a further member.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
@@ -171,6 +176,7 @@ impl From<Refusal> for Error {
             Refusal::WrongPassword
             | Refusal::Token(_)
             | Refusal::Revoked
+            | Refusal::NoCertificate
             | Refusal::Federation(_)
             | Refusal::UnknownKey => Self {
                 status: StatusCode::FORBIDDEN,

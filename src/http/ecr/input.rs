@@ -38,6 +38,17 @@ impl Input {
             .ok_or_else(|| malformed(name, "must not be null"))
     }
 
+    /// The tags and digests that it names, for the audit log.
+    pub(super) fn images(&self) -> String {
+        let members = ["imageTag", "imageDigest", "layerDigest"];
+        let single = members.iter().filter_map(|name| self.text(name));
+        let listed = self.0["imageIds"].as_array().into_iter().flatten();
+        let listed = listed.flat_map(|image| members.map(|name| image[name].as_str()));
+        let layers = self.texts("layerDigests").into_iter();
+        let names: Vec<&str> = single.chain(listed.flatten()).chain(layers).collect();
+        names.join(" ")
+    }
+
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.0[name].as_i64()
     }

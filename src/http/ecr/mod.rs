@@ -90,7 +90,14 @@ async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
             format!("the body has at most {LONGEST_BODY} bytes"),
         )
     })?;
-    let (caller, region) = identify(&state, &parts, &body)?;
+    let (caller, region) = identify(&state, &parts, &body).inspect_err(|error| {
+        let id = request_id(&parts);
+        let context = caller::context(&state, &parts);
+        let note = state.audit.failed_login(&shown(&parts), &context, id);
+        let note = note.about(error.message());
+        state.audit.record(note.ended(Outcome::Denied));
+    })?;
+    caller::known(&parts, &caller);
     let (name, operation) = MODEL.operations.get_key_value(name).ok_or_else(unknown)?;
     let call = Call {
         operation: name,
@@ -134,8 +141,16 @@ async fn carry_out(
         Ok(()) => operations::run(name, call, &input).await,
         Err(error) => Err(error),
     };
-    call.note(parts, action, &named, outcome.as_ref().err());
+    call.note(parts, action, &named, &input, outcome.as_ref().err());
     outcome
+}
+
+/// The key that a request says it is signed with.
+fn shown(parts: &Parts) -> String {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    let header = header.and_then(|value| value.to_str().ok());
+    let parsed = header.and_then(|header| Authorization::parse(header).ok());
+    parsed.map_or_else(|| "unknown".into(), |parsed| parsed.access_key)
 }
 
 fn unknown() -> Error {
@@ -280,7 +295,14 @@ impl Call {
 
     /// Writes into the audit log how a call ended: all that was denied, and what changes something,
     /// but for the parts of layers, whose end tells enough; and reads where that was chosen.
-    fn note(&self, parts: &Parts, action: Action, named: &[RepositoryName], error: Option<&Error>) {
+    fn note(
+        &self,
+        parts: &Parts,
+        action: Action,
+        named: &[RepositoryName],
+        input: &Input,
+        error: Option<&Error>,
+    ) {
         let outcome = match error {
             None => Outcome::Allowed,
             Some(error) if error.is_denied() => Outcome::Denied,
@@ -302,7 +324,7 @@ impl Call {
         let resource = refused.or(named.first());
         let resource = resource.map_or("registry", RepositoryName::as_str);
         let note = audit.note(&self.caller, request_id(parts), action.as_str(), resource);
-        audit.record(note.ended(outcome));
+        audit.record(note.about(&input.images()).ended(outcome));
     }
 
     fn arn(&self, name: &RepositoryName) -> String {

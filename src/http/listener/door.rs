@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
+use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt as _};
@@ -16,6 +17,7 @@ use tower::{Service, ServiceExt as _};
 use super::Peer;
 use super::patience::{Activity, InFlight};
 use crate::config;
+use crate::http::error::{Code, Error};
 use crate::http::steady::SteadyBody;
 
 /// The service of one connection.
@@ -57,9 +59,10 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_flight = self.activity.begin();
-        // HTTP/1 refuses this while it parses, HTTP/2 only knows a limit in bytes.
+        // HTTP/1 refuses this while it parses, with an empty answer; HTTP/2 only knows a limit in bytes.
         if request.headers().len() > self.max_headers {
-            return Box::pin(async { Ok(too_many_headers(in_flight)) });
+            let limit = self.max_headers;
+            return Box::pin(async move { Ok(too_many_headers(in_flight, limit)) });
         }
         let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
@@ -77,15 +80,14 @@ where
     }
 }
 
-fn too_many_headers(in_flight: InFlight) -> Response<Held> {
-    let mut response = Response::new(Held {
-        body: Body::empty(),
+fn too_many_headers(in_flight: InFlight, limit: usize) -> Response<Held> {
+    let message = format!("a request has at most {limit} headers");
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let response = Error::new(status, Code::Unsupported, message).into_response();
+    response.map(|body| Held {
+        body,
         _in_flight: in_flight,
-    });
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    let none = HeaderValue::from_static("0");
-    response.headers_mut().insert(header::CONTENT_LENGTH, none);
-    response
+    })
 }
 
 /// The body of an answer. Its request is in flight until it has gone out, or was given up.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use http_body_util::BodyExt as _;
 use hyper::client::conn::http2;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -145,6 +146,9 @@ async fn http2_is_spoken_with_the_same_limit_on_headers() {
         let request = request.body(Body::empty()).expect("a request");
         let response = soon(client.send_request(request)).await.expect("an answer");
         assert_eq!(response.status(), want);
+        let body = response.into_body().collect().await.expect("a body");
+        let is_told = body.to_bytes().starts_with(b"{\"errors\":[{\"code\"");
+        assert_eq!(is_told, want == 431);
     }
     drop(client);
     soon(connection)

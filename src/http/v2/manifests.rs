@@ -10,7 +10,7 @@ use http_body_util::LengthLimitError;
 use wharf_storage::metadata::ManifestHead;
 use wharf_storage::oci::{MediaType, Reference, Tag, TagError};
 
-use super::{DOCKER_CONTENT_DIGEST, header_value};
+use super::{DOCKER_CONTENT_DIGEST, OCI_TAG, header_value};
 use crate::http::State as Shared;
 use crate::http::access::Access;
 use crate::http::error::{Code, Error};
@@ -18,7 +18,6 @@ use crate::http::extract::{Last, Parameters, header_text, matches_none};
 use crate::registry::ManifestTarget;
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
-const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// How many tags one push may set. The specification asks for ten.
 const MOST_TAGS: usize = 100;

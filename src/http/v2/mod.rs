@@ -18,7 +18,9 @@ use std::fmt::Display;
 use http::{HeaderName, HeaderValue};
 
 /// The digest of what was asked for or taken.
-const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(super) const DOCKER_CONTENT_DIGEST: HeaderName =
+    HeaderName::from_static("docker-content-digest");
+pub(super) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// A checked text of the domain, none of which holds a character that a header refuses.
 fn header_value(text: impl Display) -> HeaderValue {

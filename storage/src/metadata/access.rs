@@ -79,6 +79,8 @@ pub struct TrustRecord {
     pub document: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What was given out under it before this moment counts no more.
+    pub valid_from: Timestamp,
 }
 
 /// A key that signs tokens.
@@ -109,6 +111,8 @@ pub struct AccessRecords {
     pub trusts: Vec<TrustRecord>,
     /// Keys that sign tokens, the oldest first.
     pub signing_keys: Vec<SigningKeyRecord>,
+    /// Sessions that were left before their end, by the name of their token.
+    pub ended_sessions: Vec<String>,
 }
 
 impl Metadata {
@@ -140,22 +144,28 @@ impl Metadata {
             .await
     }
 
-    /// Adds a user when there is no principal at all, and tells whether it did.
+    /// Adds a user or a robot with its policy, when nothing has changed since `revision`, and tells
+    /// whether it did.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn add_first_principal(
+    pub async fn add_principal_at(
         &self,
+        revision: i64,
         principal: PrincipalRecord,
         policy: PolicyRecord,
     ) -> Result<bool, Error> {
-        self.change_access(move |transaction| {
-            let found = transaction.query_one("SELECT name FROM principals LIMIT 1", &[])?;
-            if found.is_some() {
+        self.write(move |transaction| {
+            // The row is locked from here on, so of several that have seen the same one goes on.
+            let seen = transaction.execute(
+                "UPDATE access_revision SET revision = revision + 1
+                 WHERE id = 1 AND revision = $1",
+                &[revision.into()],
+            )?;
+            if seen == 0 || !add_principal(transaction, &principal)? {
                 return Ok(false);
             }
-            add_principal(transaction, &principal)?;
             put_policy(transaction, &policy)?;
             Ok(true)
         })
@@ -294,12 +304,15 @@ impl Metadata {
     pub async fn put_trust(&self, trust: TrustRecord) -> Result<(), Error> {
         self.change_access(move |transaction| {
             transaction.execute(
-                "INSERT INTO trusts (name, document, created_at) VALUES ($1, $2, $3)
-                 ON CONFLICT (name) DO UPDATE SET document = EXCLUDED.document",
+                "INSERT INTO trusts (name, document, created_at, valid_from)
+                 VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name) DO UPDATE SET document = EXCLUDED.document,
+                     valid_from = EXCLUDED.valid_from",
                 &[
                     trust.name.as_str().into(),
                     trust.document.as_str().into(),
                     trust.created_at.into(),
+                    trust.valid_from.into(),
                 ],
             )?;
             Ok(())
@@ -367,6 +380,60 @@ impl Metadata {
             }
             add_signing_key(transaction, &key)?;
             Ok(true)
+        })
+        .await
+    }
+
+    /// Removes a signing key, and tells whether it was there. Where no key is left that signs, `next`
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn remove_signing_key(
+        &self,
+        id: &str,
+        next: SigningKeyRecord,
+    ) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.change_access(move |transaction| {
+            let removed = transaction.execute(
+                "DELETE FROM signing_keys WHERE id = $1",
+                &[id.as_str().into()],
+            )?;
+            let sql = "SELECT id FROM signing_keys WHERE retired_at IS NULL LIMIT 1";
+            if removed > 0 && transaction.query_one(sql, &[])?.is_none() {
+                add_signing_key(transaction, &next)?;
+            }
+            Ok(removed > 0)
+        })
+        .await
+    }
+
+    /// Notes that a session was left that would go on until `expires_at`, and forgets those whose own
+    /// end has come.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn end_session(
+        &self,
+        id: &str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.change_access(move |transaction| {
+            transaction.execute(
+                "DELETE FROM ended_sessions WHERE expires_at < $1",
+                &[now.into()],
+            )?;
+            transaction.execute(
+                "INSERT INTO ended_sessions (id, expires_at) VALUES ($1, $2)
+                 ON CONFLICT (id) DO NOTHING",
+                &[id.as_str().into(), expires_at.into()],
+            )?;
+            Ok(())
         })
         .await
     }
@@ -530,12 +597,13 @@ fn records(transaction: &mut dyn Transaction) -> Result<AccessRecords, Error> {
         )?,
         trusts: all(
             transaction,
-            "SELECT name, document, created_at FROM trusts ORDER BY name",
+            "SELECT name, document, created_at, valid_from FROM trusts ORDER BY name",
             |mut row| {
                 Ok(TrustRecord {
                     name: row.text("name")?,
                     document: row.text("document")?,
                     created_at: row.time("created_at")?,
+                    valid_from: row.time("valid_from")?,
                 })
             },
         )?,
@@ -551,6 +619,11 @@ fn records(transaction: &mut dyn Transaction) -> Result<AccessRecords, Error> {
                     retired_at: row.optional_time("retired_at")?,
                 })
             },
+        )?,
+        ended_sessions: all(
+            transaction,
+            "SELECT id FROM ended_sessions ORDER BY id",
+            |mut row| row.text("id"),
         )?,
     })
 }

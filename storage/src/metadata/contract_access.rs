@@ -8,10 +8,12 @@ use crate::metadata::{
 
 /// Runs this part of the contract.
 pub(super) async fn holds(metadata: &Metadata) {
-    the_first_principal_is_made_once(metadata).await;
+    a_principal_is_made_while_nothing_else_has_changed(metadata).await;
     every_change_grows_the_revision(metadata).await;
+    a_trust_that_changes_counts_from_then_on(metadata).await;
     a_principal_goes_with_its_keys_and_its_policy(metadata).await;
     a_new_key_retires_the_one_before(metadata).await;
+    a_session_that_was_left_is_remembered_until_its_end(metadata).await;
     the_audit_log_is_read_from_its_end(metadata).await;
 }
 
@@ -46,12 +48,14 @@ fn signing_key(id: &str, created_at: Timestamp) -> SigningKeyRecord {
     }
 }
 
-async fn the_first_principal_is_made_once(metadata: &Metadata) {
-    let first = metadata.add_first_principal(user("admin"), policy("user/admin"));
+async fn a_principal_is_made_while_nothing_else_has_changed(metadata: &Metadata) {
+    let seen = metadata.access_revision().await.expect("read");
+    let first = metadata.add_principal_at(seen, user("admin"), policy("user/admin"));
     assert!(first.await.expect("made"));
-    let second = metadata.add_first_principal(user("other"), policy("user/other"));
+    let second = metadata.add_principal_at(seen, user("other"), policy("user/other"));
     assert!(!second.await.expect("asked"));
     let records = metadata.access_records().await.expect("read");
+    assert!(records.revision > seen);
     assert_eq!(records.principals, [user("admin")]);
     assert_eq!(records.policies, [policy("user/admin")]);
 }
@@ -69,6 +73,7 @@ async fn every_change_grows_the_revision(metadata: &Metadata) {
         name: "github".into(),
         document: "{}".into(),
         created_at: NOW,
+        valid_from: NOW,
     };
     let change = PrincipalChange {
         disabled: Some(true),
@@ -110,6 +115,25 @@ async fn every_change_grows_the_revision(metadata: &Metadata) {
         .find(|record| record.name == "alice");
     let alice = alice.expect("she is there");
     assert_eq!((alice.disabled, alice.secret.as_str()), (true, "hash"));
+}
+
+async fn a_trust_that_changes_counts_from_then_on(metadata: &Metadata) {
+    let later = Timestamp::from_micros(NOW.as_micros() + 1);
+    let trust = |now| TrustRecord {
+        name: "gitlab".into(),
+        document: "{}".into(),
+        created_at: now,
+        valid_from: now,
+    };
+    metadata.put_trust(trust(NOW)).await.expect("put");
+    metadata.put_trust(trust(later)).await.expect("put");
+    let records = metadata.access_records().await.expect("read");
+    let changed = TrustRecord {
+        created_at: NOW,
+        ..trust(later)
+    };
+    assert_eq!(records.trusts, [changed]);
+    assert!(metadata.remove_trust("gitlab").await.expect("removed"));
 }
 
 async fn a_principal_goes_with_its_keys_and_its_policy(metadata: &Metadata) {
@@ -170,6 +194,35 @@ async fn a_new_key_retires_the_one_before(metadata: &Metadata) {
     let keys = metadata.access_records().await.expect("read").signing_keys;
     let told: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
     assert_eq!(told, ["b", "c"]);
+    // One that is removed is gone, and there is always one that signs.
+    let next = |id| signing_key(id, third);
+    for (id, is_there, left) in [
+        ("b", true, &["c"][..]),
+        ("b", false, &["c"]),
+        ("c", true, &["e"]),
+    ] {
+        let removed = metadata.remove_signing_key(id, next("e")).await;
+        assert_eq!(removed.expect("asked"), is_there, "{id}");
+        let keys = metadata.access_records().await.expect("read").signing_keys;
+        let told: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
+        assert_eq!(told, left);
+    }
+}
+
+async fn a_session_that_was_left_is_remembered_until_its_end(metadata: &Metadata) {
+    let later = |microseconds| Timestamp::from_micros(NOW.as_micros() + microseconds);
+    let before = metadata.access_revision().await.expect("read");
+    for (id, end, now, want) in [
+        ("a", later(10), NOW, &["a"][..]),
+        ("a", later(10), NOW, &["a"]),
+        ("b", later(20), later(10), &["a", "b"]),
+        ("c", later(30), later(11), &["b", "c"]),
+    ] {
+        metadata.end_session(id, end, now).await.expect("noted");
+        let records = metadata.access_records().await.expect("read");
+        assert_eq!(records.ended_sessions, want);
+        assert!(records.revision > before);
+    }
 }
 
 async fn the_audit_log_is_read_from_its_end(metadata: &Metadata) {

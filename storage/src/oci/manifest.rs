@@ -36,6 +36,9 @@ pub enum ManifestError {
     /// Neither the request, nor the document, nor its shape tells the type.
     #[error("the manifest's media type is missing, and its members do not tell it")]
     TypeUnknown,
+    /// The type is of something else.
+    #[error("{0} is not the media type of a manifest")]
+    OtherType(MediaType),
     /// It could be read as an image and as an index.
     #[error("a manifest has either manifests, or a config and layers, and not both")]
     Ambiguous,
@@ -229,6 +232,15 @@ impl Manifest {
 
 impl Document {
     fn resolve_type(&self, header: Option<&MediaType>) -> Result<MediaType, ManifestError> {
+        let header = header.filter(|header| !header.is_generic());
+        let media_type = self.told_type(header)?;
+        match media_type.may_be_manifest() {
+            true => Ok(media_type),
+            false => Err(ManifestError::OtherType(media_type)),
+        }
+    }
+
+    fn told_type(&self, header: Option<&MediaType>) -> Result<MediaType, ManifestError> {
         match (&self.media_type, header) {
             (Some(document), Some(header)) if document != header => {
                 Err(ManifestError::TypesDiffer {

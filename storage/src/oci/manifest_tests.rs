@@ -100,6 +100,14 @@ fn a_missing_type_is_read_from_the_request_or_the_shape() {
         .remove("mediaType");
     let by_shape = parse(&document).expect("a manifest");
     assert_eq!(by_shape.media_type().as_str(), MediaType::OCI_IMAGE);
+    // A client that names no type, or one that says nothing, gets the same.
+    for generic in ["application/json", "application/octet-stream"] {
+        let by_shape = parse_text(&document.to_string(), Some(generic));
+        let by_shape = by_shape.expect("a manifest");
+        assert_eq!(by_shape.media_type().as_str(), MediaType::OCI_IMAGE);
+        let whole = parse_text(&image().to_string(), Some(generic));
+        assert!(whole.is_ok());
+    }
     let by_request = parse_text(&document.to_string(), Some(MediaType::DOCKER_IMAGE));
     assert_eq!(
         by_request.expect("a manifest").media_type().as_str(),
@@ -109,6 +117,29 @@ fn a_missing_type_is_read_from_the_request_or_the_shape() {
         parse(&json!({"schemaVersion": 2})),
         Err(ManifestError::TypeUnknown)
     ));
+}
+
+#[test]
+fn what_is_sent_as_a_page_or_as_schema_1_is_refused() {
+    let mut document = image();
+    document
+        .as_object_mut()
+        .expect("an object")
+        .remove("mediaType");
+    for other in [
+        "text/html",
+        "text/plain",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    ] {
+        let refused = parse_text(&document.to_string(), Some(other));
+        assert!(
+            matches!(refused, Err(ManifestError::OtherType(_))),
+            "{other}"
+        );
+    }
+    document["mediaType"] = "text/html".into();
+    let refused = parse(&document);
+    assert!(matches!(refused, Err(ManifestError::OtherType(_))));
 }
 
 #[test]

@@ -36,6 +36,17 @@ impl MediaType {
         "application/vnd.docker.container.image.v1+json",
     ];
 
+    /// Types of JSON documents in images that are no manifests.
+    const NO_MANIFESTS: [&'static str; 6] = [
+        Self::IMAGE_CONFIGS[0],
+        Self::IMAGE_CONFIGS[1],
+        "application/vnd.oci.descriptor.v1+json",
+        "application/vnd.oci.empty.v1+json",
+        "application/vnd.oci.layout.header.v1+json",
+        // Docker's schema 1, which no client writes any more.
+        "application/vnd.docker.distribution.manifest.v1+json",
+    ];
+
     /// The type as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -62,6 +73,27 @@ impl MediaType {
     #[must_use]
     pub fn is_index(&self) -> bool {
         matches!(self.as_str(), Self::OCI_INDEX | Self::DOCKER_LIST)
+    }
+
+    /// Whether it tells no more than that there are bytes, or JSON, as clients send it that don't
+    /// know better.
+    #[must_use]
+    pub fn is_generic(&self) -> bool {
+        let is = |text: &str| self.as_str().eq_ignore_ascii_case(text);
+        is("application/json") || is("application/octet-stream")
+    }
+
+    /// Whether it could name a manifest, of a kind that need not be known here: a type of JSON or of
+    /// some vendor's. What a browser would show as a page or run is none.
+    #[must_use]
+    pub fn may_be_manifest(&self) -> bool {
+        let text = self.as_str().to_ascii_lowercase();
+        let Some(subtype) = text.strip_prefix("application/") else {
+            return false;
+        };
+        let is_json = subtype.ends_with("+json");
+        let is_vendors = subtype.starts_with("vnd.") && !subtype.contains('+');
+        (is_json || is_vendors) && !Self::NO_MANIFESTS.contains(&text.as_str())
     }
 
     /// Whether content of this type may lie outside the registry: layers that their owner does
@@ -128,6 +160,41 @@ mod tests {
             .parse()
             .expect("well formed");
         assert_eq!(parsed.as_str(), "application/json");
+    }
+
+    #[test]
+    fn types_of_manifests_need_not_be_known_and_pages_are_none() {
+        let may = |text: &str| {
+            let parsed: MediaType = text.parse().expect("well formed");
+            parsed.may_be_manifest()
+        };
+        for text in [
+            MediaType::OCI_IMAGE,
+            MediaType::OCI_INDEX,
+            MediaType::DOCKER_IMAGE,
+            MediaType::DOCKER_LIST,
+            "application/vnd.oci.artifact.manifest.v1+json",
+            "application/vnd.cncf.oras.artifact.manifest.v1+json",
+            "application/vnd.example.thing",
+            "application/x.example+json",
+        ] {
+            assert!(may(text), "{text}");
+        }
+        for text in [
+            "text/html",
+            "text/plain",
+            "image/svg+xml",
+            "application/xhtml+xml",
+            "application/vnd.example+xml",
+            "application/pdf",
+            "application/javascript",
+            "application/x-www-form-urlencoded",
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            "application/vnd.docker.distribution.manifest.v1+json",
+            "application/vnd.oci.image.config.v1+json",
+        ] {
+            assert!(!may(text), "{text}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0004_events.sql"),
     include_str!("../../../migrations/postgres/0005_collection.sql"),
     include_str!("../../../migrations/postgres/0006_upload_state.sql"),
-    include_str!("../../../migrations/postgres/0007_access.sql"),
+    include_str!("../../../migrations/postgres/0007_revocation.sql"),
     include_str!("../../../migrations/postgres/0008_pushes.sql"),
 ];
 

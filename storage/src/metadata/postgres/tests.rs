@@ -220,10 +220,12 @@ async fn servers_that_write_at_once_lose_nothing_and_number_without_gaps() {
 async fn of_servers_that_start_at_once_one_makes_the_first_user_and_key() {
     let url = Server::shared().database();
     let servers = [open(&url), open(&url), open(&url)];
+    let seen = servers[0].access_revision().await.expect("read");
     let mut tasks = Vec::new();
     for (number, metadata) in servers.iter().cloned().enumerate() {
         tasks.push(tokio::spawn(async move {
-            let user = metadata.add_first_principal(first_user(number), policy("user/admin"));
+            let user = first_user(number);
+            let user = metadata.add_principal_at(seen, user, policy("user/admin"));
             let key = metadata.add_first_signing_key(SigningKeyRecord {
                 id: number.to_string(),
                 sealed: vec![1],

@@ -17,7 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0004_events.sql"),
     include_str!("../../../migrations/sqlite/0005_collection.sql"),
     include_str!("../../../migrations/sqlite/0006_upload_state.sql"),
-    include_str!("../../../migrations/sqlite/0007_access.sql"),
+    include_str!("../../../migrations/sqlite/0007_revocation.sql"),
     include_str!("../../../migrations/sqlite/0008_pushes.sql"),
 ];
 

@@ -2,6 +2,12 @@
 //!
 //! The command line and `/admin/v1` both come here. A secret is told once, when it is made, and is
 //! kept hashed or sealed.
+//!
+//! | module | job |
+//! |---|---|
+//! | `signing` | the keys that sign tokens, and what the server's key opens |
+
+mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +15,23 @@ use std::time::Duration;
 use wharf_storage::clock::{Clock, Timestamp};
 use wharf_storage::metadata::{
     self, AccessKeyRecord, Change, Metadata, PolicyRecord, PrincipalChange, PrincipalRecord,
-    SigningKeyRecord, TrustRecord,
+    TrustRecord,
 };
 
+use crate::directory::Snapshot;
 use crate::identity::{Kind, Principal, is_name};
 use crate::oidc::{Trust, TrustError};
 use crate::password::{self, PasswordError};
 use crate::policy::{Attachment, Document, DocumentError};
 use crate::seal::Sealer;
-use crate::token::{KeyError, SigningKey};
+use crate::token::KeyError;
 use crate::{random, secret};
 
 /// Names that clients use for something else.
 const RESERVED: [&str; 5] = ["AWS", "token", "oidc", "anonymous", "root"];
+
+/// The longest life of a robot or a key: a longer one is a slip, and can't be told as a date.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 /// What may do everything.
 pub const ADMINISTRATOR: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Administrator","Effect":"Allow","Action":"*","Resource":"*"}]}"#;
@@ -41,6 +51,9 @@ pub enum Error {
     /// There is no such thing.
     #[error("there is no {0}")]
     Missing(String),
+    /// It would be dead at birth, or live for longer than anybody plans.
+    #[error("a lifetime is longer than 0s, and of at most ten years")]
+    Lifetime,
     /// The password is not taken.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -58,6 +71,13 @@ pub enum Error {
     /// The signing key is none.
     #[error(transparent)]
     SigningKey(#[from] KeyError),
+    /// Something is sealed with another key, so nothing more is sealed with this one.
+    #[error(
+        "the server's key does not open what is sealed in the database ({}): put back the key that \
+         did, or give up what it sealed with wharf key drop-unreadable",
+        .0.join(", ")
+    )]
+    OtherKey(Vec<String>),
     /// The database failed.
     #[error("the metadata failed")]
     Metadata(#[from] metadata::Error),
@@ -100,76 +120,52 @@ impl Administration {
         }
     }
 
-    /// Makes the first administrator when there is no principal at all, and tells its password.
+    /// Makes an administrator when nobody who is let in could be one, and tells its password. Of
+    /// several servers that start at once, one does.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn first_administrator(&self) -> Result<Option<Created>, Error> {
         let (password, now) = (random::text(), self.clock.now());
-        let principal = PrincipalRecord {
-            kind: "user".into(),
-            name: "admin".into(),
-            secret: hashed(password.clone()).await?,
-            description: "made at the first start".into(),
-            created_at: now,
-            expires_at: None,
-            disabled: false,
-            valid_from: now,
-        };
-        let policy = PolicyRecord {
-            target: "user/admin".into(),
-            document: ADMINISTRATOR.into(),
-            updated_by: "wharf".into(),
-            updated_at: now,
-        };
-        let made = self.metadata.add_first_principal(principal, policy).await?;
-        Ok(made.then(|| Created {
-            principal: Principal::user("admin"),
-            secret: password,
-        }))
-    }
-
-    /// Makes the key that signs tokens when there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn first_signing_key(&self) -> Result<(), Error> {
-        let key = self.signing_key(&SigningKey::generate())?;
-        self.metadata.add_first_signing_key(key).await?;
-        Ok(())
-    }
-
-    /// Makes another key sign from now on; `pem` brings one along. Older ones verify for as long as
-    /// any token lives, `lifetime`. Gives the new key's name.
-    ///
-    /// # Errors
-    ///
-    /// When what is brought is no key.
-    pub async fn rotate_signing_key(
-        &self,
-        pem: Option<&[u8]>,
-        lifetime: Duration,
-    ) -> Result<String, Error> {
-        let stored = match pem {
-            Some(pem) => SigningKey::import(pem)?,
-            None => SigningKey::generate(),
-        };
-        let key = self.signing_key(&stored)?;
-        let (id, forget) = (key.id.clone(), key.created_at.before(lifetime));
-        self.metadata.rotate_signing_key(key, forget).await?;
-        Ok(id)
-    }
-
-    fn signing_key(&self, stored: &[u8]) -> Result<SigningKeyRecord, Error> {
-        let key = SigningKey::read(stored, None)?;
-        Ok(SigningKeyRecord {
-            id: key.id().to_owned(),
-            sealed: self.sealer.seal(key.id(), stored),
-            created_at: self.clock.now(),
-            retired_at: None,
-        })
+        let secret = hashed(password.clone()).await?;
+        loop {
+            let snapshot = Snapshot::new(self.metadata.access_records().await?, &self.sealer);
+            if snapshot.has_administrator(now) {
+                return Ok(None);
+            }
+            let principal = (1..)
+                .map(|number| match number {
+                    1 => Principal::user("admin"),
+                    number => Principal::user(&format!("admin-{number}")),
+                })
+                .find(|principal| snapshot.record(principal).is_none())
+                .expect("numbers don't end");
+            let target = principal.to_string();
+            let record = PrincipalRecord {
+                description: "made when there was no administrator".into(),
+                ..self.record(
+                    "user",
+                    target.trim_start_matches("user/"),
+                    secret.clone(),
+                    "",
+                )
+            };
+            let policy = PolicyRecord {
+                target,
+                document: ADMINISTRATOR.into(),
+                updated_by: "wharf".into(),
+                updated_at: now,
+            };
+            // What was read is still so, or it is read again.
+            let seen = snapshot.revision;
+            if self.metadata.add_principal_at(seen, record, policy).await? {
+                return Ok(Some(Created {
+                    principal,
+                    secret: password,
+                }));
+            }
+        }
     }
 
     /// Makes a user with a password.
@@ -198,20 +194,30 @@ impl Administration {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`], [`Error::Exists`].
+    /// [`Error::Name`], [`Error::Lifetime`], [`Error::Exists`].
     pub async fn add_robot(
         &self,
         name: &str,
         description: &str,
-        expires_at: Option<Timestamp>,
+        lifetime: Option<Duration>,
     ) -> Result<Created, Error> {
         let name = checked(name)?;
+        let expires_at = self.end(lifetime)?;
         let secret = secret::generate();
         let mut record = self.record("robot", name, secret::hash(&secret), description);
         record.expires_at = expires_at;
         self.add(record).await?;
         let principal = Principal::robot(name);
         Ok(Created { principal, secret })
+    }
+
+    /// When something ends that lives for so long from now.
+    fn end(&self, lifetime: Option<Duration>) -> Result<Option<Timestamp>, Error> {
+        match lifetime {
+            None => Ok(None),
+            Some(lifetime) if lifetime.is_zero() || lifetime > LONGEST_LIFE => Err(Error::Lifetime),
+            Some(lifetime) => Ok(Some(self.clock.now().after(lifetime))),
+        }
     }
 
     fn record(&self, kind: &str, name: &str, secret: String, description: &str) -> PrincipalRecord {
@@ -236,18 +242,38 @@ impl Administration {
         }
     }
 
+    /// Gives a user another password, shuts it out, or lets it in again. What was given out before
+    /// counts no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`], [`Error::Password`].
+    pub async fn change_user(
+        &self,
+        name: &str,
+        password: Option<&str>,
+        disabled: Option<bool>,
+    ) -> Result<(), Error> {
+        let secret = match password {
+            None => None,
+            Some(password) => Some(hashed(password.to_owned()).await?),
+        };
+        let is_change = secret.is_some() || disabled.is_some();
+        let change = PrincipalChange {
+            valid_from: is_change.then(|| self.clock.now()),
+            secret,
+            disabled,
+        };
+        self.change(Kind::User, name, change).await
+    }
+
     /// Gives a user another password. What was given out before counts no more.
     ///
     /// # Errors
     ///
     /// [`Error::Missing`], [`Error::Password`].
     pub async fn set_password(&self, name: &str, password: &str) -> Result<(), Error> {
-        let change = PrincipalChange {
-            secret: Some(hashed(password.to_owned()).await?),
-            valid_from: Some(self.clock.now()),
-            ..PrincipalChange::default()
-        };
-        self.change(Kind::User, name, change).await
+        self.change_user(name, Some(password), None).await
     }
 
     /// Gives a robot another secret, and tells it. The old one counts no more.
@@ -300,13 +326,15 @@ impl Administration {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`].
+    /// [`Error::Lifetime`], [`Error::Missing`], [`Error::OtherKey`].
     pub async fn add_access_key(
         &self,
         owner: &Principal,
-        expires_at: Option<Timestamp>,
+        lifetime: Option<Duration>,
     ) -> Result<CreatedKey, Error> {
+        let expires_at = self.end(lifetime)?;
         let records = self.metadata.access_records().await?;
+        self.require_readable(&records)?;
         let is_there = records
             .principals
             .iter()
@@ -333,6 +361,16 @@ impl Administration {
     pub async fn remove_access_key(&self, id: &str) -> Result<(), Error> {
         let removed = self.metadata.remove_access_key(id).await?;
         found(removed, || format!("access key {id}"))
+    }
+
+    /// Ends a session that would go on until `expires_at`.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn end_session(&self, id: &str, expires_at: Timestamp) -> Result<(), Error> {
+        let now = self.clock.now();
+        Ok(self.metadata.end_session(id, expires_at, now).await?)
     }
 
     /// Attaches a policy, in the place of the one that was attached there.
@@ -367,7 +405,8 @@ impl Administration {
         found(removed, || format!("policy of {target}"))
     }
 
-    /// Adds a trust, in the place of the one that had its name.
+    /// Adds a trust, in the place of the one that had its name. What was given out under that one
+    /// counts no more.
     ///
     /// # Errors
     ///
@@ -375,10 +414,12 @@ impl Administration {
     pub async fn put_trust(&self, name: &str, document: &str) -> Result<(), Error> {
         let name = checked(name)?;
         Trust::parse(document)?;
+        let now = self.clock.now();
         let trust = TrustRecord {
             name: name.into(),
             document: document.into(),
-            created_at: self.clock.now(),
+            created_at: now,
+            valid_from: now,
         };
         Ok(self.metadata.put_trust(trust).await?)
     }
@@ -414,3 +455,6 @@ async fn hashed(password: String) -> Result<String, PasswordError> {
         .await
         .expect("hashing does not panic")
 }
+
+#[cfg(test)]
+mod tests;
