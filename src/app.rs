@@ -33,6 +33,7 @@ use crate::registry::{
     self, Collector, Graces, Lifecycles, Rebuilder, Recorder, Registry, Scrubber,
 };
 use crate::shutdown::Shutdown;
+use crate::transfer::adopt::Adopter;
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -397,6 +398,37 @@ pub(crate) fn rebuilder(office: &Office, config: &Config) -> Rebuilder {
 /// The blobs, for reading beside a server that runs.
 pub(crate) fn blobs_to_read(config: &Config) -> Arc<dyn BlobStore> {
     Arc::new(DiskStore::beside(config.data()))
+}
+
+/// The registry on its stores, for working beside a server that runs, or without one.
+///
+/// # Errors
+///
+/// When the folder can't be used.
+pub(crate) fn registry_beside(config: &Config, office: &Office) -> Result<Registry, Error> {
+    Ok(registry(config, office, disk_beside(config)?))
+}
+
+/// Who takes over the folder of another registry.
+///
+/// # Errors
+///
+/// When the folder can't be used.
+pub(crate) fn adopter(config: &Config, office: &Office) -> Result<Adopter, Error> {
+    Ok(Adopter {
+        metadata: office.metadata.clone(),
+        disk: disk_beside(config)?,
+        clock: Arc::clone(&office.clock),
+    })
+}
+
+/// The data folder with all its folders, not locked, so that a server can start meanwhile.
+fn disk_beside(config: &Config) -> Result<DiskStore, Error> {
+    match DiskStore::open(config.data()) {
+        // Its folders are there from now on, and the lock goes with it.
+        Ok(_) | Err(disk::OpenError::Locked(_)) => Ok(DiskStore::beside(config.data())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running

@@ -20,11 +20,13 @@
 //! | `list` | finds the blobs that lie here |
 //! | `records` | records of manifests |
 //! | `read` | hands out the bytes of blobs |
+//! | `take_in` | takes in files that another program left |
 
 mod append;
 mod list;
 mod read;
 mod records;
+mod take_in;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -38,6 +40,8 @@ use tokio::task::spawn_blocking;
 use crate::blob::{BlobStore, ByteStream, Error, Location, StoredBlobs};
 use crate::oci::{Algorithm, Digest};
 use crate::upload::{Appender, Hasher, Progress, UploadId, UploadStore};
+
+pub use take_in::TakeIn;
 
 /// How many bytes are hashed again at once.
 const REHASH_CHUNK: usize = 1 << 20;
@@ -120,7 +124,7 @@ impl DiskStore {
         })
     }
 
-    /// The folder as it is, for reading blobs beside the server that has it.
+    /// The folder as it is, for working beside the server that has it.
     #[must_use]
     pub fn beside(root: &Path) -> Self {
         let shared = Shared {

@@ -1,13 +1,16 @@
 //! Taking in what lies in a store already, as when a database is made anew.
 
+use std::collections::HashMap;
+
 use super::Metadata;
 use super::blobs::{self, Blob};
 use super::error::Error;
 use super::manifests::{self, ManifestPush, Pushed};
 use super::repositories;
 use super::transaction::Transaction;
+use crate::blob::Location;
 use crate::clock::Timestamp;
-use crate::oci::RepositoryName;
+use crate::oci::{Digest, RepositoryName};
 
 impl Metadata {
     /// Takes in blobs whose bytes lie in the store, and tells how many were unknown. No repository
@@ -33,6 +36,32 @@ impl Metadata {
                 )?;
             }
             Ok(adopted)
+        })
+        .await
+    }
+
+    /// Where the bytes of blobs lie, whoever may see them, for those of `digests` that are known.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn blob_locations(
+        &self,
+        digests: Vec<Digest>,
+    ) -> Result<HashMap<Digest, Location>, Error> {
+        self.read(move |transaction| {
+            let mut found = HashMap::new();
+            for digest in &digests {
+                let row = transaction.query_one(
+                    "SELECT location FROM blobs WHERE digest = $1",
+                    &[digest.as_str().into()],
+                )?;
+                if let Some(mut row) = row {
+                    let location = row.parsed("a blob's location")?;
+                    found.insert(digest.clone(), location);
+                }
+            }
+            Ok(found)
         })
         .await
     }
@@ -65,7 +94,7 @@ impl Metadata {
     pub async fn adopt_link(
         &self,
         repository: &RepositoryName,
-        digest: &crate::oci::Digest,
+        digest: &Digest,
         change: super::Change,
     ) -> Result<bool, Error> {
         let (repository, digest) = (repository.clone(), digest.clone());
