@@ -13,6 +13,7 @@
 //! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
+//! | `transfer` | images to and from other places, and a docker-registry taken over |
 //! | `support` | servers, clients and images that tests are made of |
 
 mod access;
@@ -27,3 +28,4 @@ mod official;
 mod operation;
 mod own_suite;
 mod support;
+mod transfer;

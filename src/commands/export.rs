@@ -100,10 +100,12 @@ async fn export(
     }
     let ran = transfer::run(jobs, options).await;
     // What could be copied is kept, whatever could not.
-    if let Goal::Layout(writer, _) = &goal {
-        writer.finish().await?;
-    }
+    let finished = match &goal {
+        Goal::Layout(writer, _) => writer.finish().await,
+        Goal::Remote(..) => Ok(()),
+    };
     ran?;
+    finished?;
     office.did("export", &name).await
 }
 

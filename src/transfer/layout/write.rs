@@ -154,7 +154,7 @@ impl Writer {
         .await
     }
 
-    /// Ends the layout: a tar file gets its index and its name.
+    /// Ends the layout: a tar file gets its index and its name, unless nothing is in it.
     ///
     /// # Errors
     ///
@@ -163,7 +163,11 @@ impl Writer {
         let Files::Archive(archive) = &self.files else {
             return Ok(());
         };
-        let text = self.index.lock().await.text();
+        let index = self.index.lock().await;
+        if index.manifests.is_empty() {
+            return Ok(());
+        }
+        let text = index.text();
         let mut archive = archive.lock().await;
         let mut builder = archive.builder.take().ok_or_else(|| archive.broken())?;
         let (partial, path) = (archive.partial.0.clone(), self.path.clone());
