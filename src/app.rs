@@ -1,8 +1,11 @@
 //! The server put together from its parts.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,10 +19,13 @@ use wharf_auth::oidc::Fetcher;
 use wharf_auth::seal::{self, Sealer};
 use wharf_storage::blob::BlobStore;
 use wharf_storage::clock::{Clock, SystemClock};
-use wharf_storage::disk::{self, DiskStore};
+use wharf_storage::disk::{self, DiskStore, FolderLock};
+use wharf_storage::metadata::postgres::{self, Postgres};
 use wharf_storage::metadata::sqlite::{self, Sqlite};
-use wharf_storage::metadata::{self, Creation, Metadata};
+use wharf_storage::metadata::{self, Creation, Database, Metadata, Replace};
 use wharf_storage::record::RecordStore;
+use wharf_storage::s3::{self, S3Store};
+use wharf_storage::upload::UploadStore;
 
 use crate::audit;
 use crate::config::Config;
@@ -41,12 +47,25 @@ pub enum Error {
     /// The data folder can't be used.
     #[error("the data folder can not be used")]
     Disk(#[from] disk::OpenError),
+    /// The bucket can't be used.
+    #[error("the bucket can not be used")]
+    Bucket(#[from] s3::OpenError),
     /// The database can't be used.
     #[error("the metadata can not be used")]
     Database(#[from] sqlite::OpenError),
+    /// The PostgreSQL database can't be used.
+    #[error("the metadata can not be used")]
+    Postgres(#[from] postgres::OpenError),
     /// The server's key can't be used.
     #[error("the server's key can not be used")]
     Key(#[from] seal::KeyError),
+    /// What lies sealed in the database could not be opened: it was set up with another key.
+    #[error(
+        "the database was set up with another key than the one in {}: servers and command lines on \
+         one database share one key (auth.secret_key_file)",
+        .0.display()
+    )]
+    OtherKey(PathBuf),
     /// The first principals can't be made.
     #[error("failed to set up who may do what")]
     Administration(#[from] administration::Error),
@@ -84,7 +103,12 @@ pub struct Office {
     pub administration: Administration,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Where the server's key lies.
+    key_path: PathBuf,
 }
+
+/// The document that tells whether a server has the key that the database was set up with.
+const KEY_CHECK: (&str, &str) = ("server", "key-check");
 
 impl Office {
     /// Opens it.
@@ -93,7 +117,14 @@ impl Office {
     ///
     /// When the database or the key can't be used.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        let metadata = Metadata::new(Arc::new(Sqlite::open(&config.database_path())?));
+        let database: Arc<dyn Database> = match config.database.postgres() {
+            None => Arc::new(Sqlite::open(&config.database_path())?),
+            Some(settings) => {
+                let settings = settings.map_err(postgres::OpenError::Address)?;
+                Arc::new(Postgres::open(settings)?)
+            }
+        };
+        let metadata = Metadata::new(database);
         let sealer = Arc::new(Sealer::load_or_create(&config.secret_key_path())?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let administration =
@@ -103,7 +134,109 @@ impl Office {
             sealer,
             administration,
             clock,
+            key_path: config.secret_key_path(),
         })
+    }
+
+    /// Looks whether the server's key is the one that this database was set up with; the first
+    /// server sets it up. With another key nothing that is sealed could be opened, and what is
+    /// sealed with it nobody else could open.
+    ///
+    /// # Errors
+    ///
+    /// When it is another one, or the database fails.
+    pub async fn confirm_key(&self) -> Result<(), Error> {
+        let (kind, key) = KEY_CHECK;
+        let found = self.metadata.document(kind, key).await?;
+        let found = match found {
+            Some(document) => document,
+            None => {
+                let sealed = BASE64_STANDARD.encode(self.sealer.seal(key, kind.as_bytes()));
+                let (never, now) = (Replace::Never, self.clock.now());
+                let put = self.metadata.put_document(kind, key, &sealed, never, now);
+                put.await?;
+                // Another server may have been faster.
+                let found = self.metadata.document(kind, key).await?;
+                found.ok_or_else(|| Error::OtherKey(self.key_path.clone()))?
+            }
+        };
+        let sealed = BASE64_STANDARD.decode(found.text).unwrap_or_default();
+        match self.sealer.open(key, &sealed) {
+            Ok(_) => Ok(()),
+            Err(seal::OpenError) => Err(Error::OtherKey(self.key_path.clone())),
+        }
+    }
+}
+
+/// Where blobs and uploads lie.
+#[derive(Debug)]
+struct Stores {
+    blobs: Arc<dyn BlobStore>,
+    uploads: Arc<dyn UploadStore>,
+    records: Arc<dyn RecordStore>,
+    /// Where they are in a bucket, the data folder still has the rest.
+    _lock: Option<FolderLock>,
+}
+
+impl Stores {
+    /// The stores, for the server that has the data folder.
+    async fn open(config: &Config) -> Result<Self, Error> {
+        if !config.s3.is_on() {
+            // Nothing else runs yet that this could keep waiting.
+            return Ok(Self::of(DiskStore::open(config.data())?));
+        }
+        let lock = FolderLock::acquire(config.data())?;
+        let bucket = S3Store::open(bucket(config)).await?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..Self::of(bucket)
+        })
+    }
+
+    /// The stores, beside a server that may have the data folder. What makes new files there may be
+    /// done (see `transfer::own`); what ends others' uploads may not.
+    async fn beside(config: &Config) -> Result<Self, Error> {
+        Ok(match config.s3.is_on() {
+            true => Self::of(S3Store::open(bucket(config)).await?),
+            false => Self::of(DiskStore::beside(config.data())),
+        })
+    }
+
+    fn of<S>(store: S) -> Self
+    where
+        S: BlobStore + UploadStore + RecordStore + Clone + 'static,
+    {
+        Self {
+            blobs: Arc::new(store.clone()),
+            records: Arc::new(store.clone()),
+            uploads: Arc::new(store),
+            _lock: None,
+        }
+    }
+}
+
+fn bucket(config: &Config) -> s3::Settings {
+    let s3 = &config.s3;
+    let chosen = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    s3::Settings {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
+        endpoint: chosen(s3.endpoint.trim_end_matches('/')),
+        region: chosen(&s3.region),
+        credentials: chosen(&s3.access_key_id).map(|access_key_id| s3::Credentials {
+            access_key_id,
+            secret_access_key: s3.secret_access_key.reveal().to_owned(),
+        }),
+        virtual_hosted: s3.virtual_hosted,
+        part_bytes: s3.part_size.bytes(),
+        growth: match s3.equal_parts {
+            true => s3::Growth::Equal,
+            false => s3::Growth::Growing,
+        },
+        memory_bytes: s3.memory.in_memory(),
+        spool: config.data().join("spool"),
+        timeout: s3.timeout.duration(),
+        retry_for: s3.retry_for.duration(),
     }
 }
 
@@ -111,8 +244,7 @@ impl Office {
 #[derive(Debug)]
 pub struct App {
     registry: Arc<Registry>,
-    blobs: Arc<dyn BlobStore>,
-    records: Arc<dyn RecordStore>,
+    stores: Stores,
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     feed: Arc<Feed>,
@@ -132,12 +264,10 @@ impl App {
     ///
     /// When a store can't be used.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        // Nothing else runs yet that this could keep waiting.
-        let disk = DiskStore::open(config.data())?;
+        let stores = Stores::open(config).await?;
         let office = Office::open(config)?;
-        let blobs: Arc<dyn BlobStore> = Arc::new(disk.clone());
-        let records: Arc<dyn RecordStore> = Arc::new(disk.clone());
-        let registry = Arc::new(registry(config, &office, disk));
+        office.confirm_key().await?;
+        let registry = Arc::new(registry(config, &office, &stores));
         sweep::report(registry.sweep_at_start().await?);
         office.administration.first_signing_key().await?;
         let first_administrator = match config.auth.enabled {
@@ -151,8 +281,7 @@ impl App {
         let outbound = Arc::new(Outbound::new(config.outbound.allow.clone())?);
         Ok(Self {
             registry,
-            blobs,
-            records,
+            stores,
             metrics: Arc::new(Metrics::new()),
             authority: Arc::new(authority(config, &office, &outbound).await?),
             feed: Arc::new(Feed::open(office.metadata.clone()).await?),
@@ -255,7 +384,7 @@ impl App {
         } = &self.office;
         Recorder::new(
             metadata.clone(),
-            Arc::clone(&self.records),
+            Arc::clone(&self.stores.records),
             Arc::clone(clock),
             Arc::clone(&self.instance),
         )
@@ -268,7 +397,7 @@ impl App {
         if every.is_zero() {
             return;
         }
-        let (blobs, instance) = (Arc::clone(&self.blobs), Arc::clone(&self.instance));
+        let (blobs, instance) = (Arc::clone(&self.stores.blobs), Arc::clone(&self.instance));
         let rate = config.bytes_per_second.bytes();
         let scrubber = scrubber(&self.office, blobs, instance, rate);
         let clock = Arc::clone(&self.office.clock);
@@ -306,6 +435,7 @@ impl App {
         );
         let external_url = &config.server.external_url;
         let settings = http::Settings {
+            no_redirect_for: config.s3.no_redirect_for.clone(),
             manifest_limit: config.registry.manifest_limit.in_memory(),
             page_limit: config.registry.page_limit,
             min_bytes_per_second: config.server.min_bytes_per_second,
@@ -318,7 +448,7 @@ impl App {
                 host: config.ecr.host.as_str().into(),
             },
         };
-        let state = http::State {
+        let state = http::State::new(http::Doors {
             registry: Arc::clone(&self.registry),
             authority: Arc::clone(&self.authority),
             administration: office.administration.clone(),
@@ -337,7 +467,7 @@ impl App {
             metrics: Arc::clone(&self.metrics),
             stopping,
             settings: Arc::new(settings),
-        };
+        });
         (state, writer)
     }
 }
@@ -385,28 +515,40 @@ pub(crate) fn scrubber(
 }
 
 /// Who makes a lost database anew.
-pub(crate) fn rebuilder(office: &Office, config: &Config) -> Rebuilder {
-    let disk = DiskStore::beside(config.data());
-    Rebuilder {
+///
+/// # Errors
+///
+/// When the stores can't be used.
+pub(crate) async fn rebuilder(office: &Office, config: &Config) -> Result<Rebuilder, Error> {
+    let stores = Stores::beside(config).await?;
+    Ok(Rebuilder {
         metadata: office.metadata.clone(),
-        blobs: Arc::new(disk.clone()),
-        records: Arc::new(disk),
+        blobs: stores.blobs,
+        records: stores.records,
         clock: Arc::clone(&office.clock),
-    }
+    })
 }
 
 /// The blobs, for reading beside a server that runs.
-pub(crate) fn blobs_to_read(config: &Config) -> Arc<dyn BlobStore> {
-    Arc::new(DiskStore::beside(config.data()))
+///
+/// # Errors
+///
+/// When the store can't be used.
+pub(crate) async fn blobs_to_read(config: &Config) -> Result<Arc<dyn BlobStore>, Error> {
+    Ok(Stores::beside(config).await?.blobs)
 }
 
 /// The registry on its stores, for working beside a server that runs, or without one.
 ///
 /// # Errors
 ///
-/// When the folder can't be used.
-pub(crate) fn registry_beside(config: &Config, office: &Office) -> Result<Registry, Error> {
-    Ok(registry(config, office, disk_beside(config)?))
+/// When the stores can't be used.
+pub(crate) async fn registry_beside(config: &Config, office: &Office) -> Result<Registry, Error> {
+    if !config.s3.is_on() {
+        make_folders(config)?;
+    }
+    let stores = Stores::beside(config).await?;
+    Ok(registry(config, office, &stores))
 }
 
 /// Who takes over the folder of another registry.
@@ -415,18 +557,19 @@ pub(crate) fn registry_beside(config: &Config, office: &Office) -> Result<Regist
 ///
 /// When the folder can't be used.
 pub(crate) fn adopter(config: &Config, office: &Office) -> Result<Adopter, Error> {
+    make_folders(config)?;
     Ok(Adopter {
         metadata: office.metadata.clone(),
-        disk: disk_beside(config)?,
+        disk: DiskStore::beside(config.data()),
         clock: Arc::clone(&office.clock),
     })
 }
 
-/// The data folder with all its folders, not locked, so that a server can start meanwhile.
-fn disk_beside(config: &Config) -> Result<DiskStore, Error> {
+/// Makes the folders that a local disk's store has, unless a server has them. Nothing stays locked, so
+/// that a server can start meanwhile.
+fn make_folders(config: &Config) -> Result<(), Error> {
     match DiskStore::open(config.data()) {
-        // Its folders are there from now on, and the lock goes with it.
-        Ok(_) | Err(disk::OpenError::Locked(_)) => Ok(DiskStore::beside(config.data())),
+        Ok(_) | Err(disk::OpenError::Locked(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -436,21 +579,23 @@ fn disk_beside(config: &Config) -> Result<DiskStore, Error> {
 ///
 /// # Errors
 ///
-/// When the folder can't be used.
+/// When the stores can't be used.
 pub(crate) async fn remove_needless_bytes(
     config: &Config,
     office: &Office,
 ) -> Result<Option<u64>, Error> {
-    let disk = match DiskStore::open(config.data()) {
-        Ok(disk) => disk,
-        Err(disk::OpenError::Locked(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let stores = match config.s3.is_on() {
+        true => Stores::beside(config).await?,
+        false => match Stores::open(config).await {
+            Err(Error::Disk(disk::OpenError::Locked(_))) => return Ok(None),
+            stores => stores?,
+        },
     };
-    let swept = registry(config, office, disk).sweep().await?;
+    let swept = registry(config, office, &stores).sweep().await?;
     Ok(Some(swept.removals))
 }
 
-fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
+fn registry(config: &Config, office: &Office, stores: &Stores) -> Registry {
     let settings = registry::Settings {
         creation: match config.registry.create_on_push {
             true => Creation::Allowed,
@@ -464,11 +609,15 @@ fn registry(config: &Config, office: &Office, disk: DiskStore) -> Registry {
             "" => None,
             policy => Some(policy.to_owned()),
         },
+        redirects: {
+            let s3 = &config.s3;
+            (s3.is_on() && s3.redirect).then(|| s3.redirect_lifetime.duration())
+        },
     };
     Registry::new(
         office.metadata.clone(),
-        Arc::new(disk.clone()),
-        Arc::new(disk),
+        Arc::clone(&stores.blobs),
+        Arc::clone(&stores.uploads),
         Arc::clone(&office.clock),
         settings,
     )

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wharf_auth::identity::{Caller, Context};
 use wharf_storage::clock::Clock;
-use wharf_storage::metadata::{AuditRecord, Metadata};
+use wharf_storage::metadata::{self, AuditRecord, Metadata};
 
 /// How many records wait to be written at most.
 const QUEUE: usize = 10_000;
@@ -20,6 +20,8 @@ const QUEUE: usize = 10_000;
 const BATCH: usize = 500;
 /// How many records are forgotten at once.
 const FORGET: u64 = 10_000;
+/// How soon writing is tried again while the database is away.
+const AGAIN: Duration = Duration::from_millis(250);
 /// How often old ones are looked for.
 const TIDY: Duration = Duration::from_secs(3600);
 
@@ -178,20 +180,34 @@ impl Writer {
             if came == 0 {
                 return;
             }
-            self.write(&mut batch).await;
+            self.write(&mut batch, &stopping).await;
         }
         // Requests in flight may still end; they hold their own end of the queue.
         while self.queue.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(&mut batch).await;
+            self.write(&mut batch, &stopping).await;
         }
     }
 
-    async fn write(&self, batch: &mut Vec<AuditRecord>) {
+    async fn write(&self, batch: &mut Vec<AuditRecord>, stopping: &CancellationToken) {
         let records = std::mem::replace(batch, Vec::with_capacity(BATCH));
-        let count = records.len() as u64;
-        if let Err(error) = self.metadata.record_audit(records).await {
-            tracing::error!(%error, "audit records could not be written");
-            self.dropped.fetch_add(count, Ordering::Relaxed);
+        let records: Arc<[AuditRecord]> = records.into();
+        loop {
+            match self.metadata.record_audit(Arc::clone(&records)).await {
+                Ok(()) => break,
+                // Meanwhile the queue holds what comes. Where the commit itself was lost, records
+                // may stand in the log twice, which is better than not at all.
+                Err(metadata::Error::Unavailable(_)) if !stopping.is_cancelled() => {
+                    stopping
+                        .run_until_cancelled(tokio::time::sleep(AGAIN))
+                        .await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "audit records could not be written");
+                    let count = records.len() as u64;
+                    self.dropped.fetch_add(count, Ordering::Relaxed);
+                    break;
+                }
+            }
         }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {

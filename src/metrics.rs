@@ -221,6 +221,11 @@ impl Metrics {
             .observe(since.as_secs_f64());
     }
 
+    /// An endpoint took an event that had been given up.
+    pub fn event_resent(&self, endpoint: &str) {
+        self.event_ended(endpoint, "delivered");
+    }
+
     /// An endpoint didn't take an event.
     pub fn event_failed(&self, endpoint: &str) {
         self.event_ended(endpoint, "failed");
@@ -249,6 +254,26 @@ impl Metrics {
             .dead_letters
             .get_or_create(&labels)
             .set(dead_letters);
+    }
+
+    /// Nobody delivers for an endpoint here any more, so nobody knows what waits for it longest.
+    pub fn forget_event_queue_age(&self, endpoint: &str) {
+        self.events.queue_age.remove(&labelled(endpoint));
+    }
+
+    /// An endpoint is no more.
+    pub fn forget_endpoint(&self, endpoint: &str) {
+        let labels = labelled(endpoint);
+        self.events.latencies.remove(&labels);
+        self.events.queue_age.remove(&labels);
+        self.events.queue_length.remove(&labels);
+        self.events.dead_letters.remove(&labels);
+        self.events.missed.remove(&labels);
+        for outcome in ["delivered", "failed"] {
+            let endpoint = endpoint.to_owned();
+            let labels = Delivery { endpoint, outcome };
+            self.events.deliveries.remove(&labels);
+        }
     }
 
     /// Events were forgotten before an endpoint had them.

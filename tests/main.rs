@@ -13,6 +13,7 @@
 //! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
+//! | `scale` | several servers, PostgreSQL, and blobs in a bucket |
 //! | `transfer` | images to and from other places, and a docker-registry taken over |
 //! | `support` | servers, clients and images that tests are made of |
 
@@ -27,5 +28,6 @@ mod layering;
 mod official;
 mod operation;
 mod own_suite;
+mod scale;
 mod support;
 mod transfer;

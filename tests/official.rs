@@ -20,7 +20,7 @@ const SWITCHES: [&str; 5] = [
 const LEAST_TESTS: u32 = 1032;
 
 /// Runs the suite as of a version of the specification.
-fn passes(version: &str, registry: &Registry, login: Option<&Login>) {
+pub(crate) fn passes(version: &str, registry: &Registry, login: Option<&Login>, on: &str) {
     let folder = folder();
     let mut suite = Command::tool("conformance")
         .env("OCI_REGISTRY", registry.host())
@@ -44,7 +44,7 @@ fn passes(version: &str, registry: &Registry, login: Option<&Login>) {
     // Past the capture of the test harness, for the closing lines of a run.
     let with = if login.is_some() { " with a login" } else { "" };
     let line = format!(
-        "official suite {version}{with}: {passed} passed, {failed} failed, {skipped} skipped"
+        "official suite {version}{with}{on}: {passed} passed, {failed} failed, {skipped} skipped"
     );
     writeln!(std::io::stdout(), "{line}").expect("the line is printed");
     assert_eq!((failed, skipped, disabled), (0, 0, 0), "{}", output.stdout);
@@ -68,12 +68,12 @@ fn count(summary: &str, label: &str) -> u32 {
 
 #[test]
 fn the_official_suite_of_version_1_1_passes_whole() {
-    passes("1.1", &Registry::wharf(), None);
+    passes("1.1", &Registry::wharf(), None, "");
 }
 
 #[test]
 fn the_official_suite_of_the_newest_draft_passes_whole() {
-    passes("dev", &Registry::wharf(), None);
+    passes("dev", &Registry::wharf(), None, "");
 }
 
 #[test]
@@ -81,6 +81,11 @@ fn the_official_suite_passes_whole_with_a_login() {
     for version in ["1.1", "dev"] {
         let registry = Registry::private();
         let login = user(&registry, "conformance", "write", "*");
-        passes(version, &registry, Some(&login));
+        passes(version, &registry, Some(&login), "");
     }
+}
+
+#[test]
+fn the_official_suite_passes_whole_on_postgres() {
+    passes("1.1", &Registry::on_postgres(), None, " on PostgreSQL");
 }

@@ -63,14 +63,24 @@ fn say(line: &str) {
 
 #[test]
 fn our_own_suite_passes_whole_on_wharf() {
-    let (output, counts) = run(&Registry::wharf());
+    passes(&Registry::wharf(), "");
+}
+
+#[test]
+fn our_own_suite_passes_whole_on_wharf_with_postgres() {
+    passes(&Registry::on_postgres(), " on PostgreSQL");
+}
+
+/// Runs the suite, which finds no fault and leaves nothing out.
+pub(crate) fn passes(registry: &Registry, on: &str) {
+    let (output, counts) = run(registry);
     let Counts {
         passed,
         failed,
         skipped,
     } = counts;
     say(&format!(
-        "conformance: {passed} passed, {failed} failed, {skipped} skipped"
+        "conformance: {passed} passed, {failed} failed, {skipped} skipped{on}"
     ));
     assert_eq!(
         (failed, skipped, output.code),

@@ -74,7 +74,7 @@ async fn export(
     target: Place,
     options: &Options,
 ) -> Result<(), Error> {
-    let registry = Arc::new(app::registry_beside(config, office)?);
+    let registry = Arc::new(app::registry_beside(config, office).await?);
     if options.all {
         let all = repositories(&registry).await?;
         sources.extend(all.into_iter().map(|name| (name, None)));

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
     };
     office::run(&options.flags.clone(), |office, config| async move {
         let goal = Goal {
-            registry: Arc::new(app::registry_beside(&config, &office)?),
+            registry: Arc::new(app::registry_beside(&config, &office).await?),
             repository,
             tag,
         };

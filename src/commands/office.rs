@@ -39,6 +39,7 @@ where
             source,
         })?;
         let office = Office::open(&config)?;
+        office.confirm_key().await?;
         work(office, config).await
     })
 }

@@ -35,6 +35,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
         let told = Cell::new(Instant::now());
         let is_terminal = io::stderr().is_terminal();
         let rebuilt = app::rebuilder(&office, &config)
+            .await?
             .run(|so_far| {
                 if is_terminal && told.get().elapsed() >= TELL_EVERY {
                     told.set(Instant::now());

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use wharf_storage::s3::LEAST_PART_BYTES;
 
-use super::{Config, Fault, Size};
+use super::{Config, Fault, S3, Size};
 use crate::lifecycle::Policy;
 
 /// A head with a bearer token and some cookies fits in this.
@@ -13,6 +14,12 @@ const LEAST_HEADER_BYTES: Size = Size::new(8 << 10);
 
 /// docker treats a token that lives for less as if it lived for this long.
 const LEAST_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Longer parts take long to send again.
+const MOST_PART_BYTES: u64 = 512 << 20;
+
+/// Signed addresses live for a week at most.
+const MOST_REDIRECT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What clients and a proxy before the server send fits in this.
 const LEAST_HEADERS: usize = 20;
@@ -27,6 +34,7 @@ pub(super) fn faults(config: &Config) -> Vec<Fault> {
     }
     faults.extend(limits(config));
     faults.extend(contradictions(config));
+    faults.extend(bucket(&config.s3));
     if let Err(error) = config.log.level.parse::<EnvFilter>() {
         faults.push(Fault::Level(error.to_string()));
     }
@@ -48,13 +56,6 @@ fn contradictions(config: &Config) -> impl Iterator<Item = Fault> {
         ..
     } = config;
     let whole = |is_wrong: bool, message: &str| is_wrong.then(|| Fault::Whole(message.to_owned()));
-    let is_url = |text: &str| {
-        let host = text
-            .strip_prefix("https://")
-            .or(text.strip_prefix("http://"));
-        let host = host.map(|host| host.trim_end_matches('/'));
-        host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '"', ' ', '?', '#', '@']))
-    };
     let is_service = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
     let is_set = |path: &std::path::Path| !path.as_os_str().is_empty();
     [
@@ -86,6 +87,11 @@ fn contradictions(config: &Config) -> impl Iterator<Item = Fault> {
             .then(|| Policy::parse(&lifecycle.default_policy).err())
             .flatten()
             .map(|error| Fault::Whole(format!("lifecycle.default_policy: {error}"))),
+        config
+            .database
+            .postgres()
+            .and_then(Result::err)
+            .map(|error| Fault::Whole(format!("database.url: {error}"))),
         whole(
             is_set(&tls.client_ca) && !tls.is_on(),
             "tls.client_ca needs tls.certificate",
@@ -93,6 +99,66 @@ fn contradictions(config: &Config) -> impl Iterator<Item = Fault> {
     ]
     .into_iter()
     .flatten()
+}
+
+fn bucket(s3: &S3) -> impl Iterator<Item = Fault> {
+    let whole = |is_wrong: bool, message: &str| is_wrong.then(|| Fault::Whole(message.to_owned()));
+    let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_bucket = |byte: u8| is_lower(byte) || b".-".contains(&byte);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_folder = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(is_plain);
+    let least = |key, is_enough: bool, least: &str| {
+        let least = least.to_owned();
+        (!is_enough).then_some(Fault::TooSmall { key, least })
+    };
+    let lifetime = s3.redirect_lifetime.duration();
+    [
+        whole(
+            s3.is_on() && !(3..=63).contains(&s3.bucket.len()) || !s3.bucket.bytes().all(is_bucket),
+            "s3.bucket has 3 to 63 lower-case letters, digits, dots and hyphens",
+        ),
+        whole(
+            !s3.endpoint.is_empty() && !is_url(&s3.endpoint),
+            "s3.endpoint reads https://HOST or http://HOST, without a path",
+        ),
+        whole(
+            !s3.prefix.is_empty() && !s3.prefix.split('/').all(is_folder),
+            "s3.prefix reads as some/folder does, without a slash at its ends",
+        ),
+        whole(
+            s3.access_key_id.is_empty() != s3.secret_access_key.is_empty(),
+            "s3.access_key_id and s3.secret_access_key are given together",
+        ),
+        whole(
+            s3.secret_access_key.is_placeholder(),
+            "s3.secret_access_key stands for a secret that is not printed: put the secret there",
+        ),
+        least(
+            "s3.part_size",
+            s3.part_size.bytes() >= LEAST_PART_BYTES,
+            "5MiB",
+        ),
+        whole(
+            s3.part_size.bytes() > MOST_PART_BYTES,
+            "s3.part_size is 512MiB at most",
+        ),
+        least("s3.timeout", !s3.timeout.duration().is_zero(), "1ms"),
+        least("s3.redirect_lifetime", lifetime.as_secs() > 0, "1s"),
+        whole(
+            lifetime > MOST_REDIRECT_LIFETIME,
+            "s3.redirect_lifetime is 168h at most: stores take no longer one",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn is_url(text: &str) -> bool {
+    let host = text
+        .strip_prefix("https://")
+        .or(text.strip_prefix("http://"));
+    let host = host.map(|host| host.trim_end_matches('/'));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '"', ' ', '?', '#', '@']))
 }
 
 fn limits(config: &Config) -> impl Iterator<Item = Fault> {
@@ -130,6 +196,11 @@ fn limits(config: &Config) -> impl Iterator<Item = Fault> {
             "1B".to_owned(),
         ),
         one("registry.page_limit", registry.page_limit),
+        one("database.connections", config.database.connections as u64),
+        some_time(
+            "database.statement_timeout",
+            config.database.statement_timeout,
+        ),
         some_time("uploads.expire_after", uploads.expire_after),
         one("uploads.open_per_principal", uploads.open_per_principal),
         some_time("uploads.sweep_every", uploads.sweep_every),

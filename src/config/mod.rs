@@ -8,8 +8,10 @@
 //! |---|---|
 //! | `server` | `[server]`: the listener and its limits |
 //! | `storage` | `[storage]`: where the data lies |
+//! | `database` | `[database]`: where the metadata lies |
 //! | `registry` | `[registry]`: what a push may do |
 //! | `uploads` | `[uploads]`: uploads under way |
+//! | `s3` | `[s3]`: a bucket for blobs and uploads |
 //! | `log` | `[log]`: what is logged, and how |
 //! | `metrics` | `[metrics]`: what is measured |
 //! | `auth` | `[auth]`: whether callers have to say who they are |
@@ -22,6 +24,7 @@
 //! | `audit` | `[audit]`: the log of who did what |
 //! | `events` | `[events]`: the log of what happened, and its deliveries |
 //! | `units` | durations and sizes as texts |
+//! | `secret` | texts that nobody is shown |
 //! | `sources` | the file and the variables, merged |
 //! | `check` | what makes no sense as a whole |
 //! | `error`, `suggestion` | what is wrong, and what was probably meant |
@@ -29,6 +32,7 @@
 mod audit;
 mod auth;
 mod check;
+mod database;
 mod ecr;
 mod error;
 mod events;
@@ -38,7 +42,9 @@ mod log;
 mod metrics;
 mod outbound;
 mod registry;
+mod s3;
 mod scrub;
+mod secret;
 mod server;
 mod sources;
 mod storage;
@@ -54,6 +60,7 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::Audit;
 pub use auth::Auth;
+pub use database::{Database, DatabaseUrl};
 pub use ecr::Ecr;
 pub use error::{Error, Fault};
 pub use events::Events;
@@ -63,7 +70,9 @@ pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
 pub use outbound::Outbound;
 pub use registry::{MissingContent, Registry};
+pub use s3::S3;
 pub use scrub::Scrub;
+pub use secret::Secret;
 pub use server::Server;
 pub use storage::Storage;
 pub use tls::Tls;
@@ -80,10 +89,14 @@ pub struct Config {
     pub server: Server,
     /// Where the data lies.
     pub storage: Storage,
+    /// Where the metadata lies.
+    pub database: Database,
     /// What a push may do.
     pub registry: Registry,
     /// Uploads under way.
     pub uploads: Uploads,
+    /// A bucket for blobs and uploads.
+    pub s3: S3,
     /// What is logged, and how.
     pub log: Log,
     /// What is measured.
@@ -173,7 +186,7 @@ impl Config {
         }
     }
 
-    /// Where the metadata lies.
+    /// Where the metadata lies without a `database.url`.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
         self.data().join("metadata.sqlite3")

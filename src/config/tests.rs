@@ -78,7 +78,7 @@ fn a_key_that_nobody_knows_is_named_with_what_was_meant() {
         (
             "listen = \"127.0.0.1:1\"",
             &[],
-            "listen is unknown; known are audit, auth, ecr, events, gc, lifecycle, log, metrics, outbound, registry, scrub, server, \
+            "listen is unknown; known are audit, auth, database, ecr, events, gc, lifecycle, log, metrics, outbound, registry, s3, scrub, server, \
              storage, tls, uploads",
         ),
         (
@@ -163,6 +163,39 @@ fn every_fault_is_told_at_once() {
     ];
     assert!(keys.iter().all(|key| message.contains(key)), "{message}");
     assert_eq!(message.lines().count(), keys.len());
+}
+
+#[test]
+fn a_secret_is_printed_nowhere() {
+    let text = "[s3]\nbucket = \"bucket\"\naccess_key_id = \"a\"\nsecret_access_key = \"canary-1\"";
+    let (_folder, flags) = with_file(text);
+    let config = Config::load(&flags, []).expect("it makes sense");
+    assert_eq!(config.s3.secret_access_key.reveal(), "canary-1");
+    let printed = toml::to_string(&config).expect("a TOML form");
+    let shown = format!("{printed} {config:?}");
+    assert!(!shown.contains("canary"), "{shown}");
+    let message = failure(&printed, &[]);
+    assert!(message.contains("s3.secret_access_key"), "{message}");
+    let message = failure("[s3]\nsecret_access_key = 424242", &[]);
+    assert!(!message.contains("424242"), "{message}");
+}
+
+#[test]
+fn a_bucket_has_to_make_sense() {
+    for (text, key) in [
+        ("bucket = \"UPPER\"", "s3.bucket"),
+        ("bucket = \"ab\"", "s3.bucket"),
+        ("endpoint = \"store:9000\"", "s3.endpoint"),
+        ("prefix = \"/a\"", "s3.prefix"),
+        ("prefix = \"a/../b\"", "s3.prefix"),
+        ("access_key_id = \"a\"", "s3.secret_access_key"),
+        ("part_size = \"4MiB\"", "s3.part_size"),
+        ("timeout = \"0s\"", "s3.timeout"),
+        ("redirect_lifetime = \"8days\"", "s3.redirect_lifetime"),
+    ] {
+        let message = failure(&format!("[s3]\n{text}"), &[]);
+        assert!(message.contains(key), "{message}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wharf_auth::random;
-use wharf_storage::clock::Clock;
+use wharf_storage::clock::{Clock, Timestamp};
 use wharf_storage::metadata::{
     DeadLetter, DeliveryRecord, EndpointRecord, Event, Metadata, Resent,
 };
@@ -19,15 +19,17 @@ use super::filter::Filter;
 use super::format::{Format, Origin};
 use super::ledger::Ledger;
 use super::sink::{Failure, Message, Sink};
-use super::window::{Dead, Next, Window};
+use super::window::{Dead, Fault, Next, Source, Window};
 use crate::metrics::Metrics;
 
 /// How many events are read at once.
 const PAGE: usize = 500;
-/// How many dead letters are sent again at once.
+/// How many dead letters are read at once.
 const LETTERS: u64 = 100;
 /// How soon it is tried again to read the log.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often it is measured, at least, what waits.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// How long the text of a failure may be in the log of deliveries.
 const LONGEST_DETAIL: usize = 300;
 
@@ -49,8 +51,7 @@ pub(super) struct Courier {
 
 /// How a delivery ended.
 struct Ended {
-    event: Arc<Event>,
-    attempt: u64,
+    next: Next,
     /// Nothing: the format has no words for the event.
     outcome: Option<Result<String, Failure>>,
     took: Duration,
@@ -65,6 +66,7 @@ impl Courier {
         let mut window = Window::new(self.start(*head.borrow()), self.give_up_after);
         let mut noted = window.cursor();
         let mut running = FuturesUnordered::new();
+        let mut may_have_letters = false;
         loop {
             let newest = *head.borrow_and_update();
             let has_come_far = self.fill(&mut window, &filter, newest).await;
@@ -77,6 +79,9 @@ impl Courier {
             if window.cursor() != noted {
                 noted = window.cursor();
                 self.ledger.came_to(&self.endpoint, noted, Vec::new());
+            }
+            if may_have_letters && !window.has_letters() {
+                may_have_letters = self.read_letters(&mut window).await;
             }
             self.measure(&window);
             while let Some(next) = window.next(self.clock.now()) {
@@ -95,11 +100,11 @@ impl Courier {
                 }
                 () = self.until(due) => {}
                 changed = head.changed() => if changed.is_err() { return },
-                changed = letters.changed(), if running.is_empty() => {
+                changed = letters.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    self.resend().await;
+                    may_have_letters = true;
                 }
             }
         }
@@ -158,24 +163,23 @@ impl Courier {
         true
     }
 
-    async fn until(&self, due: Option<wharf_storage::clock::Timestamp>) {
-        let Some(due) = due else {
-            return std::future::pending().await;
-        };
-        let micros = due.as_micros().saturating_sub(self.clock.now().as_micros());
-        let wait = Duration::from_micros(u64::try_from(micros).unwrap_or_default());
-        tokio::time::sleep(wait).await;
+    /// Waits for a moment, but not longer than until it is time to measure.
+    async fn until(&self, due: Option<Timestamp>) {
+        let wait = due.map_or(MEASURE_EVERY, |due| {
+            let micros = due.as_micros().saturating_sub(self.clock.now().as_micros());
+            Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+        });
+        tokio::time::sleep(wait.min(MEASURE_EVERY)).await;
     }
 
-    async fn deliver(&self, Next { event, attempt }: Next) -> Ended {
+    async fn deliver(&self, next: Next) -> Ended {
         let began = Instant::now();
-        let outcome = match self.message(&event) {
+        let outcome = match self.message(&next.event) {
             Some(message) => Some(self.sink.deliver(&message).await),
             None => None,
         };
         Ended {
-            event,
-            attempt,
+            next,
             outcome,
             took: began.elapsed(),
         }
@@ -194,29 +198,26 @@ impl Courier {
     /// Draws the conclusions of a delivery.
     fn settle(&self, window: &mut Window, ended: Ended) -> Settled {
         let Ended {
-            event,
-            attempt,
+            next,
             outcome,
             took,
         } = ended;
         let Some(outcome) = outcome else {
-            window.delivered(&event);
+            self.note_letter(&next, None);
+            window.passed_over(&next);
             return Settled::Goes;
         };
-        self.note(&event, attempt, &outcome, took);
+        self.note(&next, &outcome, took);
         match outcome {
             Ok(_) => {
-                let now = self.clock.now();
-                let since = now.as_micros().saturating_sub(event.at.as_micros());
-                let since = Duration::from_micros(u64::try_from(since).unwrap_or_default());
-                self.metrics.event_delivered(&self.endpoint.name, since);
-                window.delivered(&event);
+                self.note_letter(&next, None);
+                window.delivered(&next);
             }
             Err(Failure::Retry { reason, after }) => {
-                let now = self.clock.now();
-                let [byte] = random::bytes::<1>();
-                let dead = window.failed(&event, now, after, f64::from(byte) / 255.0);
-                self.bury(window, dead, &reason);
+                self.failed(window, &next, Fault::Unavailable, after, reason);
+            }
+            Err(Failure::Refused { reason, after }) => {
+                self.failed(window, &next, Fault::Refused, after, reason);
             }
             Err(Failure::Gone(reason)) => {
                 let endpoint = &self.endpoint.name;
@@ -228,28 +229,60 @@ impl Courier {
         Settled::Goes
     }
 
+    fn failed(
+        &self,
+        window: &mut Window,
+        next: &Next,
+        fault: Fault,
+        after: Option<Duration>,
+        reason: String,
+    ) {
+        let now = self.clock.now();
+        let [byte] = random::bytes::<1>();
+        let dead = window.failed(next, now, fault, after, f64::from(byte) / 255.0);
+        self.bury(window, dead, &reason);
+        self.note_letter(next, Some(reason));
+    }
+
+    /// Notes what came of a dead letter that was sent again, if it was one.
+    fn note_letter(&self, next: &Next, failure: Option<String>) {
+        if next.source == Source::Letters {
+            let seq = next.event.seq;
+            self.ledger.resent(&self.endpoint, Resent { seq, failure });
+        }
+    }
+
     /// Notes an attempt.
-    fn note(&self, event: &Event, attempt: u64, outcome: &Result<String, Failure>, took: Duration) {
+    fn note(&self, next: &Next, outcome: &Result<String, Failure>, took: Duration) {
+        let (event, attempt, now) = (&next.event, next.attempt, self.clock.now());
+        let endpoint = &self.endpoint.name;
         let (delivered, detail) = match outcome {
             Ok(said) => (true, said),
-            Err(Failure::Retry { reason, .. } | Failure::Gone(reason)) => (false, reason),
+            Err(
+                Failure::Retry { reason, .. }
+                | Failure::Refused { reason, .. }
+                | Failure::Gone(reason),
+            ) => (false, reason),
         };
-        if !delivered {
-            self.metrics.event_failed(&self.endpoint.name);
-            let (endpoint, event) = (&self.endpoint.name, &event.id);
-            tracing::debug!(
-                endpoint,
-                event,
-                attempt,
-                reason = detail,
-                "a delivery failed"
-            );
+        match (delivered, next.source) {
+            (true, Source::Log) => {
+                let since = now.as_micros().saturating_sub(event.at.as_micros());
+                let since = Duration::from_micros(u64::try_from(since).unwrap_or_default());
+                self.metrics.event_delivered(endpoint, since);
+            }
+            // How long it lay there says nothing about deliveries.
+            (true, Source::Letters) => self.metrics.event_resent(endpoint),
+            (false, _) => {
+                self.metrics.event_failed(endpoint);
+                let (event, reason) = (&event.id, detail);
+                tracing::debug!(endpoint, event, attempt, reason, "a delivery failed");
+            }
         }
         let delivery = DeliveryRecord {
             id: 0,
             seq: event.seq,
             event_id: event.id.clone(),
-            at: self.clock.now(),
+            at: now,
             attempt,
             delivered,
             detail: detail.chars().take(LONGEST_DETAIL).collect(),
@@ -285,36 +318,25 @@ impl Courier {
             .event_queue_age(&self.endpoint.name, age as f64 / 1e6);
     }
 
-    /// Sends the dead letters that somebody wants to be sent again.
-    async fn resend(&self) {
-        let mut after = 0;
-        loop {
-            let name = &self.endpoint.name;
-            let letters = self.metadata.dead_letters(name, after, true, LETTERS).await;
-            let Ok(letters) = letters else { return };
-            let Some(last) = letters.last() else { return };
-            after = last.event.seq;
-            for letter in letters {
-                let (event, began) = (letter.event, Instant::now());
-                let failure = match self.message(&event) {
-                    None => None,
-                    Some(message) => {
-                        let outcome = self.sink.deliver(&message).await;
-                        self.note(&event, letter.attempts + 1, &outcome, began.elapsed());
-                        match outcome {
-                            Ok(_) => None,
-                            Err(Failure::Retry { reason, .. } | Failure::Gone(reason)) => {
-                                Some(reason)
-                            }
-                        }
-                    }
-                };
-                let seq = event.seq;
-                self.ledger.resent(&self.endpoint, Resent { seq, failure });
-            }
-            // What is written down is not sent once more.
-            self.ledger.write().await;
+    /// Reads dead letters that somebody wants to be sent again, and tells whether there may be more.
+    async fn read_letters(&self, window: &mut Window) -> bool {
+        // What came of the last ones has to be known first, lest they are sent once more.
+        if !self.ledger.write().await {
+            return false;
         }
+        let name = &self.endpoint.name;
+        let letters = match self.metadata.dead_letters(name, 0, true, LETTERS).await {
+            Ok(letters) => letters,
+            Err(error) => {
+                tracing::warn!(%error, "dead letters can not be read");
+                return false;
+            }
+        };
+        let are_all = (letters.len() as u64) < LETTERS;
+        for letter in letters {
+            window.add_letter(Arc::new(letter.event), letter.attempts);
+        }
+        !are_all
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every server asks again and again for the endpoints that nobody holds, and renews its hold on
 //! its own. One that is killed renews nothing, and another one takes over when its term is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(1500);
 const KEPT_DELIVERIES: u64 = 1000;
 /// How often old ones are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How long that takes at most, before holds are renewed.
+const TIDY_FOR: Duration = Duration::from_secs(1);
 /// How many events are forgotten at once.
 const FORGET: u64 = 2000;
+
+/// How long a courier may take to go home before it is called off.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// What of the events can be chosen.
 #[derive(Clone, Debug)]
@@ -88,6 +93,7 @@ impl Dispatcher {
         let writing = CancellationToken::new();
         let writer = tokio::spawn(ledger.clone().run(writing.clone()));
         let mut at_work: HashMap<String, AtWork> = HashMap::new();
+        let mut measured = HashSet::new();
         let mut renewed = Instant::now();
         let mut tidied: Option<Instant> = None;
         let mut turns = tokio::time::interval(LOOK_EVERY);
@@ -104,17 +110,18 @@ impl Dispatcher {
                     tracing::warn!(%error, "endpoints of events can not be held");
                     // Somebody else may hold them by now.
                     if renewed.elapsed() >= TERM {
-                        dismiss(at_work.drain()).await;
+                        self.dismiss(at_work.drain()).await;
                     }
                 }
             }
             if tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY) {
-                tidied = Some(Instant::now());
-                self.tidy().await;
+                // What is left is done at the next look: holds are renewed meanwhile.
+                let began = Instant::now();
+                tidied = self.tidy(began + TIDY_FOR).await.then_some(began);
             }
-            self.measure().await;
+            self.measure(&mut measured).await;
         }
-        dismiss(at_work.drain()).await;
+        self.dismiss(at_work.drain()).await;
         writing.cancel();
         let _ = writer.await;
         ledger.write().await;
@@ -136,7 +143,7 @@ impl Dispatcher {
             };
             !held.iter().any(|endpoint| same(&endpoint)) || one.task.is_finished()
         });
-        dismiss(stale.collect::<Vec<_>>().into_iter()).await;
+        self.dismiss(stale.collect::<Vec<_>>().into_iter()).await;
         for endpoint in held {
             if let Some(one) = at_work.get(&endpoint.name) {
                 if endpoint.dead_letters > 0 {
@@ -169,7 +176,7 @@ impl Dispatcher {
         endpoint: &EndpointRecord,
         ledger: &Ledger,
     ) -> Result<(Courier, watch::Sender<u64>), endpoints::Error> {
-        let secrets = endpoints::secrets(&self.sealer, endpoint, self.clock.now())?;
+        let secrets = endpoints::secrets(&self.sealer, endpoint)?;
         let url = sink::check(&endpoint.url, &self.outbound);
         let url = match url {
             // It may be opened again; until then its deliveries fail, and say why.
@@ -201,8 +208,8 @@ impl Dispatcher {
         Ok((courier, letters))
     }
 
-    /// Forgets old events and attempts.
-    async fn tidy(&self) {
+    /// Forgets old events and attempts, until about a moment, and tells whether that is done.
+    async fn tidy(&self, until: Instant) -> bool {
         let forgotten = async {
             self.metadata.forget_deliveries(KEPT_DELIVERIES).await?;
             let endpoints = self.metadata.endpoints().await?;
@@ -222,37 +229,54 @@ impl Dispatcher {
                     if gone < FORGET {
                         break;
                     }
+                    if Instant::now() >= until {
+                        return Ok(false);
+                    }
                 }
             }
-            Ok::<_, wharf_storage::metadata::Error>(())
+            Ok::<_, wharf_storage::metadata::Error>(true)
         };
-        if let Err(error) = forgotten.await {
+        forgotten.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "old events could not be forgotten");
-        }
+            // The next time is soon enough.
+            true
+        })
     }
 
-    /// Measures how far endpoints are behind.
-    async fn measure(&self) {
+    /// Measures how far endpoints are behind, and forgets those that were `measured` and are gone.
+    async fn measure(&self, measured: &mut HashSet<String>) {
         let Ok(endpoints) = self.metadata.endpoints().await else {
             return;
         };
-        for endpoint in endpoints {
+        for endpoint in &endpoints {
             let head = *self.feed.head(endpoint.stream).borrow();
             let waiting = (head - endpoint.cursor).max(0);
             self.metrics
                 .event_queue(&endpoint.name, waiting, endpoint.dead_letters);
         }
+        let names: HashSet<String> = endpoints.into_iter().map(|one| one.name).collect();
+        for gone in measured.difference(&names) {
+            self.metrics.forget_endpoint(gone);
+        }
+        *measured = names;
     }
-}
 
-/// Sends couriers home. What they had under way is told again by the next one.
-async fn dismiss(couriers: impl Iterator<Item = (String, AtWork)>) {
-    let couriers: Vec<AtWork> = couriers.map(|(_, one)| one).collect();
-    for one in &couriers {
-        one.stop.cancel();
-    }
-    for one in couriers {
-        let _ = one.task.await;
+    /// Sends couriers home. What they had under way is cut, and told again by the next one; nobody
+    /// waits for a target that hangs.
+    async fn dismiss(&self, couriers: impl Iterator<Item = (String, AtWork)>) {
+        let couriers: Vec<(String, AtWork)> = couriers.collect();
+        for (_, one) in &couriers {
+            one.stop.cancel();
+        }
+        let deadline = tokio::time::Instant::now() + PARTING;
+        for (name, mut one) in couriers {
+            let parted = tokio::time::timeout_at(deadline, &mut one.task).await;
+            if parted.is_err() {
+                one.task.abort();
+                let _ = one.task.await;
+            }
+            self.metrics.forget_event_queue_age(&name);
+        }
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use url::Url;
 use wharf_auth::identity::is_name;
 use wharf_auth::seal::{OpenError, Sealer};
-use wharf_storage::clock::{Clock, Timestamp};
+use wharf_storage::clock::Clock;
 use wharf_storage::metadata::{
     self, EndpointChange, EndpointRecord, Metadata, NewEndpoint, Stream, StreamError,
 };
 use zeroize::Zeroizing;
 
 use super::format::{Format, FormatError};
-use super::sink::{self, Secret, SecretError, TargetError};
+use super::sink::{self, Secret, SecretError, TargetError, Timed};
 use crate::outbound::Outbound;
 
 /// How many patterns of one sort an endpoint has at most.
@@ -53,6 +53,14 @@ pub enum Error {
     /// There are too many patterns, or one is too long.
     #[error("there are at most {MOST_PATTERNS} patterns, of 1 to {LONGEST_PATTERN} characters")]
     Patterns,
+    /// The log doesn't reach that far.
+    #[error("the cursor {after} is ahead of the log, which ends at {head}")]
+    Ahead {
+        /// The cursor.
+        after: i64,
+        /// The place of the newest event.
+        head: i64,
+    },
     /// The secret can't be opened.
     #[error(transparent)]
     Sealed(#[from] OpenError),
@@ -170,11 +178,15 @@ impl Endpoints {
             None => Stream::Changes,
         };
         let (bytes, made) = secret_for(&target, secret)?;
+        let cursor = match after {
+            Some(after) => Some(self.cursor(stream, after).await?),
+            None => None,
+        };
         let endpoint = NewEndpoint {
             sealed_secret: self.sealer.seal(&sealed_as(&name), &bytes),
             types: patterns(types)?,
             repositories: patterns(repositories)?,
-            cursor: after.map(|after| after.max(0)),
+            cursor,
             now: self.clock.now(),
             name: name.clone(),
             url,
@@ -254,10 +266,11 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`].
+    /// [`Error::Missing`], [`Error::Ahead`].
     pub async fn replay(&self, name: &str, after: i64) -> Result<(), Error> {
+        let known = self.get(name).await?;
         let change = EndpointChange {
-            cursor: Some(after.max(0)),
+            cursor: Some(self.cursor(known.stream, after).await?),
             ..EndpointChange::default()
         };
         self.store(name, change).await
@@ -275,6 +288,19 @@ impl Endpoints {
         }
     }
 
+    /// A cursor in a log. One ahead of it would let what comes up to there be passed over.
+    async fn cursor(&self, stream: Stream, after: i64) -> Result<i64, Error> {
+        let [changes, pulls] = self.metadata.event_heads().await?;
+        let head = match stream {
+            Stream::Changes => changes,
+            Stream::Pulls => pulls,
+        };
+        match after <= head {
+            true => Ok(after.max(0)),
+            false => Err(Error::Ahead { after, head }),
+        }
+    }
+
     async fn store(&self, name: &str, change: EndpointChange) -> Result<(), Error> {
         match self.metadata.change_endpoint(name, change).await? {
             true => Ok(()),
@@ -283,24 +309,19 @@ impl Endpoints {
     }
 }
 
-/// What deliveries to an endpoint are signed with at this moment, the newest first.
-pub(super) fn secrets(
-    sealer: &Sealer,
-    endpoint: &EndpointRecord,
-    now: Timestamp,
-) -> Result<Vec<Zeroizing<Vec<u8>>>, OpenError> {
+/// What deliveries to an endpoint are signed with, and until when, the newest first.
+pub(super) fn secrets(sealer: &Sealer, endpoint: &EndpointRecord) -> Result<Vec<Timed>, OpenError> {
     let name = sealed_as(&endpoint.name);
     let previous = endpoint.sealed_previous.as_ref();
-    let previous = previous.filter(|(_, until)| *until > now);
-    [
-        Some(&endpoint.sealed_secret),
-        previous.map(|(sealed, _)| sealed),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|sealed| sealer.open(&name, sealed))
-    .filter(|secret| secret.as_ref().map_or(true, |secret| !secret.is_empty()))
-    .collect()
+    let previous = previous.map(|(sealed, until)| (sealed, Some(*until)));
+    let mut secrets = Vec::new();
+    for (sealed, until) in std::iter::once((&endpoint.sealed_secret, None)).chain(previous) {
+        let secret = sealer.open(&name, sealed)?;
+        if !secret.is_empty() {
+            secrets.push(Timed { secret, until });
+        }
+    }
+    Ok(secrets)
 }
 
 fn sealed_as(name: &str) -> String {

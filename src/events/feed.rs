@@ -151,6 +151,8 @@ impl Feed {
         let mut written = self.metadata.events_written();
         let mut turns = tokio::time::interval(LOOK_EVERY);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // A database that is away is told of once.
+        let mut is_told = false;
         loop {
             tokio::select! {
                 _ = turns.tick() => {}
@@ -161,10 +163,14 @@ impl Feed {
                 }
                 () = stop.cancelled() => return,
             }
-            if let Err(error) = self.catch_up().await {
+            let Err(error) = self.catch_up().await else {
+                is_told = false;
+                continue;
+            };
+            if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!(%error, "events can not be read");
-                tokio::time::sleep(LOOK_EVERY).await;
             }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

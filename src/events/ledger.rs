@@ -27,6 +27,8 @@ pub(super) struct Ledger {
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
     open: Arc<Mutex<HashMap<String, EndpointProgress>>>,
+    /// Held by who writes: a second one waits until what the first one took is written.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Ledger {
@@ -36,6 +38,7 @@ impl Ledger {
             clock,
             holder,
             open: Arc::default(),
+            writing: Arc::default(),
         }
     }
 
@@ -99,14 +102,16 @@ impl Ledger {
         progress.is_some_and(|progress| progress.dead.len() >= MOST_DEAD)
     }
 
-    /// Writes what was noted. What can't be written is noted again.
-    pub(super) async fn write(&self) {
+    /// Writes what was noted up to now, and tells whether that went well. What can't be written is
+    /// noted again.
+    pub(super) async fn write(&self) -> bool {
+        let _turn = self.writing.lock().await;
         let open = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *open)
         };
         if open.is_empty() {
-            return;
+            return true;
         }
         let progress: Vec<EndpointProgress> = open.values().cloned().collect();
         let now = self.clock.now();
@@ -114,23 +119,25 @@ impl Ledger {
             .metadata
             .record_deliveries(&self.holder, progress, now)
             .await;
-        if let Err(error) = written {
-            tracing::warn!(%error, "deliveries of events could not be written down");
-            let mut again = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            for (name, mut before) in open {
-                if let Some(since) = again.remove(&name) {
-                    before.cursor = since.cursor;
-                    before.revision = since.revision;
-                    before.dead.extend(since.dead);
-                    before.resent.extend(since.resent);
-                    before.disable = since.disable.or(before.disable);
-                    before.deliveries.extend(since.deliveries);
-                    let surplus = before.deliveries.len().saturating_sub(MOST_DELIVERIES);
-                    before.deliveries.drain(..surplus);
-                }
-                again.insert(name, before);
+        let Err(error) = written else {
+            return true;
+        };
+        tracing::warn!(%error, "deliveries of events could not be written down");
+        let mut again = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, mut before) in open {
+            if let Some(since) = again.remove(&name) {
+                before.cursor = since.cursor;
+                before.revision = since.revision;
+                before.dead.extend(since.dead);
+                before.resent.extend(since.resent);
+                before.disable = since.disable.or(before.disable);
+                before.deliveries.extend(since.deliveries);
+                let surplus = before.deliveries.len().saturating_sub(MOST_DELIVERIES);
+                before.deliveries.drain(..surplus);
             }
+            again.insert(name, before);
         }
+        false
     }
 
     /// Writes every so often until `stop`.

@@ -13,12 +13,21 @@
 //! An event that fails is tried again after 1 s, 2 s, 4 s, … up to an hour, each time between half
 //! of that and all of it. As long as nothing but failures came, one delivery is tried at a time, with
 //! pauses up to half a minute between, so a target that comes back is noticed soon and one that is
-//! down is not stormed.
+//! down is not stormed: where nothing else is left to try, the event whose turn comes next is tried
+//! before its time. When a target that was down takes something, all that failed meanwhile goes at
+//! once.
 //!
 //! # Giving up
 //!
-//! An event goes to the dead letters when the endpoint takes others and not this one, ten times
-//! over; and when the endpoint is down and the event is older than what is worth waiting for.
+//! An event goes to the dead letters when the endpoint refused it ten times, and took others between
+//! each time and the next; so an outage counts for one time. What the endpoint only can't take now
+//! goes by its age: it is given up when it is older than what is worth waiting for, and the endpoint
+//! is down, or takes others and was asked ten times.
+//!
+//! Those that somebody wants to be sent again come back as [`letters`].
+
+mod delivery;
+mod letters;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,18 +37,22 @@ use wharf_storage::clock::Timestamp;
 use wharf_storage::metadata::Event;
 use wharf_storage::oci::RepositoryName;
 
+pub use self::delivery::{Dead, Fault, Next, Source};
+
+use self::letters::Letters;
+
 /// How many deliveries run at once, of different repositories.
 const AT_ONCE: usize = 8;
 /// How many events wait in memory at most.
 const MOST_WAITING: usize = 1000;
-/// How often an event is tried while the endpoint takes others.
+/// How often an event is tried at least, and refused at most, while the endpoint takes others.
 const MOST_ATTEMPTS: u64 = 10;
 /// After how many failures in a row an endpoint counts as down.
 const DOWN_AFTER: u32 = 5;
 /// The first pause before an event is tried again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest one.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The longest pause between two deliveries to an endpoint that takes none.
 const LONGEST_PROBE: Duration = Duration::from_secs(30);
 
@@ -56,6 +69,7 @@ pub struct Window {
     ready: BTreeSet<i64>,
     /// The first of each lane that waits for its next attempt.
     later: BTreeSet<(Timestamp, i64)>,
+    letters: Letters,
     busy: usize,
     successes: u64,
     failures_in_row: u32,
@@ -68,26 +82,12 @@ struct Lane {
     queue: VecDeque<i64>,
     /// How often the first one was tried.
     attempts: u64,
-    /// How many deliveries had succeeded when the first one failed first.
+    /// How often it failed since the endpoint was down last, which its pauses grow by.
+    failures: u64,
+    /// How often it was refused, with something else taken between each time and the next.
+    refusals: u64,
+    /// How many deliveries had succeeded at the last of these.
     successes_before: u64,
-}
-
-/// A delivery that shall be made.
-#[derive(Clone, Debug)]
-pub struct Next {
-    /// What.
-    pub event: Arc<Event>,
-    /// Which attempt it is, from 1.
-    pub attempt: u64,
-}
-
-/// An event that was given up.
-#[derive(Clone, Debug)]
-pub struct Dead {
-    /// What.
-    pub event: Arc<Event>,
-    /// How often it was tried.
-    pub attempts: u64,
 }
 
 impl Window {
@@ -101,6 +101,7 @@ impl Window {
             lanes: HashMap::new(),
             ready: BTreeSet::new(),
             later: BTreeSet::new(),
+            letters: Letters::default(),
             busy: 0,
             successes: 0,
             failures_in_row: 0,
@@ -156,20 +157,44 @@ impl Window {
         self.waiting.insert(event.seq, event);
     }
 
+    /// Takes a dead letter, to be sent once more; it was tried so often already.
+    pub fn add_letter(&mut self, event: Arc<Event>, attempts: u64) {
+        self.letters.add(event, attempts);
+    }
+
+    /// Whether there is a dead letter whose attempt isn't over.
+    #[must_use]
+    pub fn has_letters(&self) -> bool {
+        !self.letters.is_empty()
+    }
+
     /// Skips to a place, as when what lies before it is not kept any more.
     pub fn skip_to(&mut self, read: i64) {
         self.read = self.read.max(read);
     }
 
-    /// A delivery that can be made now.
-    pub fn next(&mut self, now: Timestamp) -> Option<Next> {
-        let at_once = match self.failures_in_row {
+    fn at_once(&self) -> usize {
+        match self.failures_in_row {
             0 => AT_ONCE,
             _ => 1,
-        };
-        if self.busy >= at_once || now < self.paused_until {
+        }
+    }
+
+    /// A delivery that can be made now.
+    pub fn next(&mut self, now: Timestamp) -> Option<Next> {
+        if self.busy >= self.at_once() || now < self.paused_until {
             return None;
         }
+        // Letters have places of their own; where there is one place for all, it is for the log.
+        let next = match self.failures_in_row {
+            0 => self.letters.next().or_else(|| self.next_of_log(now)),
+            _ => self.next_of_log(now).or_else(|| self.letters.next()),
+        };
+        self.busy += usize::from(next.is_some());
+        next
+    }
+
+    fn next_of_log(&mut self, now: Timestamp) -> Option<Next> {
         let is_due = |later: &BTreeSet<(Timestamp, i64)>| {
             let first = later.first();
             first.is_some_and(|(due, _)| *due <= now)
@@ -184,70 +209,107 @@ impl Window {
         // event that it can't take would keep the others waiting else.
         let seq = match self.ready.pop_first() {
             Some(seq) => seq,
-            None if is_due(&self.later) => self.later.pop_first()?.1,
+            None if is_due(&self.later) || self.is_down() => self.later.pop_first()?.1,
             None => return None,
         };
         let event = Arc::clone(self.waiting.get(&seq)?);
         let lane = self.lanes.get_mut(&event.repository)?;
         lane.attempts += 1;
-        self.busy += 1;
-        let attempt = lane.attempts;
-        Some(Next { event, attempt })
+        Some(Next {
+            event,
+            attempt: lane.attempts,
+            source: Source::Log,
+        })
     }
 
     /// When the next delivery can be made, should nothing else happen before.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
-        // With a delivery under way its end tells more.
-        if self.busy > 0 {
+        // The end of one that is under way tells more.
+        if self.busy >= self.at_once() {
             return None;
         }
-        let first = match self.ready.is_empty() {
-            true => self.later.first().map(|(due, _)| *due)?,
-            false => Timestamp::from_micros(0),
+        let later = self.later.first().map(|(due, _)| *due);
+        let is_any_ready = !self.ready.is_empty() || self.letters.is_ready();
+        let first = match is_any_ready || (self.is_down() && later.is_some()) {
+            true => Timestamp::from_micros(0),
+            false => later?,
         };
         Some(first.max(self.paused_until))
     }
 
     /// A delivery was taken.
-    pub fn delivered(&mut self, event: &Event) {
-        self.busy -= 1;
+    pub fn delivered(&mut self, next: &Next) {
         self.successes += 1;
+        if self.is_down() {
+            self.revive();
+        }
         self.failures_in_row = 0;
         self.paused_until = Timestamp::from_micros(0);
-        self.done(event.seq, &event.repository);
+        self.passed_over(next);
+    }
+
+    /// What failed while the endpoint was down goes as if it hadn't.
+    fn revive(&mut self) {
+        let later = std::mem::take(&mut self.later);
+        self.ready.extend(later.into_iter().map(|(_, seq)| seq));
+        for lane in self.lanes.values_mut() {
+            lane.failures = 0;
+        }
+    }
+
+    /// A delivery turned out to be none: there are no words for the event.
+    pub fn passed_over(&mut self, next: &Next) {
+        self.busy -= 1;
+        match next.source {
+            Source::Log => self.done(next.event.seq, &next.event.repository),
+            Source::Letters => self.letters.ended(next.event.seq),
+        }
     }
 
     /// A delivery was not taken. `after` is what the endpoint asked for, and `jitter` between 0 and
     /// 1. Gives what is given up by it.
     pub fn failed(
         &mut self,
-        event: &Event,
+        next: &Next,
         now: Timestamp,
+        fault: Fault,
         after: Option<Duration>,
         jitter: f64,
     ) -> Vec<Dead> {
+        let event = &next.event;
         self.busy -= 1;
+        if next.source == Source::Letters {
+            self.letters.ended(event.seq);
+            // It was refused before, and says nothing new about the endpoint.
+            if fault == Fault::Refused {
+                return Vec::new();
+            }
+        }
         self.failures_in_row = self.failures_in_row.saturating_add(1);
         let probe = pause(u64::from(self.failures_in_row), jitter).min(LONGEST_PROBE);
-        self.paused_until = now.after(after.unwrap_or(probe));
+        let until = now.after(after.unwrap_or(probe));
+        self.paused_until = self.paused_until.max(until);
+        if next.source == Source::Letters {
+            return self.give_up_old(now);
+        }
         let Some(lane) = self.lanes.get_mut(&event.repository) else {
             return Vec::new();
         };
-        if lane.attempts == 1 {
+        lane.failures += 1;
+        let took_others = lane.refusals == 0 || self.successes > lane.successes_before;
+        if fault == Fault::Refused && took_others {
+            lane.refusals += 1;
             lane.successes_before = self.successes;
         }
-        let is_poison = lane.attempts >= MOST_ATTEMPTS && self.successes > lane.successes_before;
-        if is_poison {
-            let attempts = lane.attempts;
-            let dead = self.waiting.get(&event.seq).cloned();
+        let (attempts, refusals) = (lane.attempts, lane.refusals);
+        let wait = pause(lane.failures, jitter).max(after.unwrap_or_default());
+        let is_old = event.at <= now.before(self.give_up_after) && !self.is_down();
+        if refusals >= MOST_ATTEMPTS || (is_old && attempts >= MOST_ATTEMPTS) {
             self.done(event.seq, &event.repository);
-            return dead
-                .map(|event| Dead { event, attempts })
-                .into_iter()
-                .collect();
+            let event = Arc::clone(event);
+            return vec![Dead { event, attempts }];
         }
-        let wait = pause(lane.attempts, jitter).max(after.unwrap_or_default());
         self.later.insert((now.after(wait), event.seq));
         self.give_up_old(now)
     }
@@ -279,10 +341,14 @@ impl Window {
             return;
         };
         lane.queue.pop_front();
-        lane.attempts = 0;
         match lane.queue.front() {
             Some(seq) => {
                 self.ready.insert(*seq);
+                let queue = std::mem::take(&mut lane.queue);
+                *lane = Lane {
+                    queue,
+                    ..Lane::default()
+                };
             }
             None => {
                 self.lanes.remove(repository);

@@ -202,8 +202,19 @@ impl From<registry::Error> for Error {
                 log(&error);
                 new(StatusCode::INSUFFICIENT_STORAGE, Code::StorageFull)
             }
+            Domain::BlobTooLarge { .. } => new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
+            Domain::StoreUnavailable(_) => {
+                log(&error);
+                new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+            }
             Domain::Unavailable => new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
                 .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
+            // The database's threads have told of it once; a line for each request would drown that.
+            Domain::DatabaseUnavailable(_) => {
+                new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             Domain::Internal(_) => {
                 log(&error);
                 new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown)

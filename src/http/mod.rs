@@ -61,9 +61,29 @@ use crate::events::{Endpoints, Feed, Origin};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 
-/// What the handlers share.
+/// What the handlers share. Every layer of every request has one, so it is one pointer.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct State(Arc<Doors>);
+
+impl State {
+    /// What the handlers of these doors share.
+    #[must_use]
+    pub fn new(doors: Doors) -> Self {
+        Self(Arc::new(doors))
+    }
+}
+
+impl std::ops::Deref for State {
+    type Target = Doors;
+
+    fn deref(&self) -> &Doors {
+        &self.0
+    }
+}
+
+/// The parts behind the doors.
+#[derive(Debug)]
+pub struct Doors {
     /// The registry behind the doors.
     pub registry: Arc<Registry>,
     /// Who decides what a caller may do.
@@ -92,7 +112,7 @@ pub struct State {
     pub settings: Arc<Settings>,
 }
 
-impl State {
+impl Doors {
     /// Whether what a proxy at this address says is believed.
     fn is_trusted(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -104,6 +124,8 @@ impl State {
 /// What of the doors can be chosen.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Parts of the names of clients that are not sent to the store for blobs.
+    pub no_redirect_for: Vec<String>,
     /// How many bytes a manifest may have.
     pub manifest_limit: usize,
     /// How many entries a page of a list has at most.

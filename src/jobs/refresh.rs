@@ -10,9 +10,16 @@ use wharf_auth::authority::Authority;
 pub async fn run(authority: Arc<Authority>, every: Duration, stop: CancellationToken) {
     let mut turns = tokio::time::interval(every);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // A database that is away is told of once.
+    let mut is_told = false;
     while stop.run_until_cancelled(turns.tick()).await.is_some() {
-        if let Err(error) = authority.refresh().await {
-            tracing::warn!(%error, "changes of users and policies can not be seen");
+        match authority.refresh().await {
+            Ok(()) => is_told = false,
+            Err(error) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(%error, "changes of users and policies can not be seen");
+                }
+            }
         }
     }
 }

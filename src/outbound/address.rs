@@ -10,6 +10,13 @@ pub(super) fn is_open(address: IpAddr, allow: &[IpNet]) -> bool {
     is_outside(address) || allow.iter().any(|network| network.contains(&address))
 }
 
+/// Whether a name is one of this machine: `localhost`, or one below it, however it is written.
+pub(super) fn is_local(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    last.eq_ignore_ascii_case("localhost")
+}
+
 /// Whether an address is one of the public Internet, by the registries of special addresses
 /// (RFC 6890).
 fn is_outside(address: IpAddr) -> bool {

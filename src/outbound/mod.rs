@@ -8,7 +8,7 @@
 mod address;
 mod resolver;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ pub enum Refused {
     /// It leads inside.
     #[error("the address leads to {0}, which is inside; outbound.allow opens networks")]
     Inside(IpAddr),
+    /// Its name is one of this machine (RFC 6761, section 6.3).
+    #[error("the address leads to {0}, which is inside; outbound.allow opens networks")]
+    Local(String),
 }
 
 /// A client that doesn't reach inside.
@@ -111,11 +114,24 @@ impl Outbound {
         let literal = match host.ok_or(Refused::Scheme)? {
             url::Host::Ipv4(address) => IpAddr::V4(address),
             url::Host::Ipv6(address) => IpAddr::V6(address),
-            url::Host::Domain(_) => return Ok(()),
+            url::Host::Domain(name) => return self.check_name(name),
         };
         match self.is_open(literal) {
             true => Ok(()),
             false => Err(Refused::Inside(literal)),
+        }
+    }
+
+    /// Refuses the names that lead inside wherever they are resolved; others the resolver sees.
+    fn check_name(&self, name: String) -> Result<(), Refused> {
+        let loopback = [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ];
+        let is_open = loopback.into_iter().any(|address| self.is_open(address));
+        match is_open || !address::is_local(&name) {
+            true => Ok(()),
+            false => Err(Refused::Local(name)),
         }
     }
 

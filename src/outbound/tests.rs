@@ -41,6 +41,18 @@ fn addresses_that_lead_inside_are_refused_however_they_are_written() {
             "{text}"
         );
     }
+    for text in [
+        "http://localhost/",
+        "http://localhost./",
+        "http://LOCALHOST:5000/",
+        "http://a.localhost/",
+        "http://a.localhost./",
+        "nats://LocalHost.",
+    ] {
+        let url = Url::parse(text).expect("an address");
+        let checked = client.check_host(&url);
+        assert!(matches!(checked, Err(Refused::Local(_))), "{text}");
+    }
     for text in ["file:///etc/passwd", "gopher://a/", "", "//a", "http://"] {
         assert_eq!(client.check(text), Err(Refused::Scheme), "{text}");
     }
@@ -48,6 +60,9 @@ fn addresses_that_lead_inside_are_refused_however_they_are_written() {
         "https://93.184.216.34/",
         "https://[2606:2800::1]/",
         "https://a.example/",
+        "https://a.example./",
+        "https://localhost.example/",
+        "https://notlocalhost/",
     ] {
         assert!(client.check(text).is_ok(), "{text}");
     }
@@ -58,6 +73,7 @@ fn a_network_that_was_opened_is_reached_and_no_other() {
     let client = client(&["127.0.0.0/8", "10.1.0.0/16"]);
     assert!(client.check("http://127.0.0.1/").is_ok());
     assert!(client.check("http://[::ffff:127.0.0.1]/").is_ok());
+    assert!(client.check("http://localhost./").is_ok());
     assert!(client.check("http://10.1.9.9/").is_ok());
     assert!(client.check("http://10.2.0.1/").is_err());
     assert!(client.check("http://[::1]/").is_err());
@@ -69,8 +85,12 @@ async fn a_name_that_leads_inside_is_not_connected_to() {
     listener.set_nonblocking(true).expect("it can be asked");
     let port = listener.local_addr().expect("an address").port();
     let url = format!("http://localhost:{port}/");
+    // The name is refused as it stands, and where it isn't looked at, by the address behind it.
     let error = client(&[]).fetch(&url).await.expect_err("refused");
     assert!(error.reason.contains("inside"), "{error}");
+    let sent = client(&[]).client().get(&url).send().await;
+    let reason = chain(&sent.expect_err("refused"));
+    assert!(reason.contains("inside"), "{reason}");
     assert!(listener.accept().is_err(), "nobody connected");
 
     // Where it is opened, the same name is asked.

@@ -74,9 +74,21 @@ pub enum Error {
     /// There is no room left.
     #[error("the registry has no space left")]
     StorageFull(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The blob is longer than the store can keep.
+    #[error("a blob has {limit} bytes at most")]
+    BlobTooLarge {
+        /// How long one may be.
+        limit: u64,
+    },
+    /// The store of bytes doesn't answer; nothing is lost.
+    #[error("the registry can not reach its store")]
+    StoreUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The registry can't answer now.
     #[error("the registry is shutting down")]
     Unavailable,
+    /// The database can't be reached, and may be again in a moment.
+    #[error("the registry's database can not be reached")]
+    DatabaseUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Something failed that the caller can't mend.
     #[error("the registry failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -91,9 +103,12 @@ impl From<metadata::Error> for Error {
             metadata::Error::ContentMissing(digests) => Self::ContentMissing(digests),
             metadata::Error::TagImmutable { tag, digest } => Self::TagImmutable { tag, digest },
             metadata::Error::UploadUnknown => Self::UploadUnknown,
+            // Another server is busy with it.
+            metadata::Error::UploadMoved => Self::UploadBusy,
             metadata::Error::TooManyUploads { open, limit } => Self::TooManyUploads { open, limit },
             metadata::Error::Full(_) => Self::StorageFull(Box::new(error)),
             metadata::Error::Closed => Self::Unavailable,
+            metadata::Error::Unavailable(_) => Self::DatabaseUnavailable(Box::new(error)),
             metadata::Error::Corrupt { .. } | metadata::Error::Database(_) => {
                 Self::Internal(Box::new(error))
             }
@@ -105,10 +120,13 @@ impl From<blob::Error> for Error {
     fn from(error: blob::Error) -> Self {
         match error {
             blob::Error::Full { .. } => Self::StorageFull(Box::new(error)),
+            blob::Error::TooLarge { limit, .. } => Self::BlobTooLarge { limit },
+            blob::Error::Unavailable { .. } => Self::StoreUnavailable(Box::new(error)),
             // The metadata said that the bytes are there.
-            blob::Error::NotFound { .. } | blob::Error::Short { .. } | blob::Error::Io { .. } => {
-                Self::Internal(Box::new(error))
-            }
+            blob::Error::NotFound { .. }
+            | blob::Error::Short { .. }
+            | blob::Error::Refused { .. }
+            | blob::Error::Io { .. } => Self::Internal(Box::new(error)),
         }
     }
 }

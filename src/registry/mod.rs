@@ -78,6 +78,8 @@ pub struct Settings {
     pub default_lifecycle_policy: Option<String>,
     /// How long a blob stays that no manifest names.
     pub grace: Duration,
+    /// How long the addresses are good that clients are sent to; nothing: the bytes come from here.
+    pub redirects: Option<Duration>,
 }
 
 /// Who asks for a change, and by which request.
@@ -116,6 +118,7 @@ pub struct Registry {
     settings: Settings,
     leases: Leases,
     pulls: pulls::Pulls,
+    swept: sweep::Mark,
     tasks: TaskTracker,
 }
 
@@ -137,6 +140,7 @@ impl Registry {
             settings,
             leases: Leases::default(),
             pulls: pulls::Pulls::default(),
+            swept: sweep::Mark::default(),
             tasks: TaskTracker::new(),
         }
     }

@@ -49,6 +49,18 @@ impl Registry {
         Ok(self.blobs.read(&blob.location, range).await?)
     }
 
+    /// An address of the store where clients read a blob themselves, where they are sent there.
+    ///
+    /// # Errors
+    ///
+    /// When the store has nothing to sign an address with.
+    pub async fn blob_address(&self, blob: &Blob) -> Result<Option<String>, Error> {
+        match self.settings.redirects {
+            None => Ok(None),
+            Some(lifetime) => Ok(self.blobs.presigned(&blob.location, lifetime).await?),
+        }
+    }
+
     /// What is told of a manifest without its bytes.
     ///
     /// # Errors

@@ -5,11 +5,12 @@
 //! it can go on from there, after a restart of the server too.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use uuid::Uuid;
-use wharf_storage::blob;
+use wharf_storage::blob::{self, Location};
 use wharf_storage::metadata::{Blob, FinishedUpload, Metadata, NewUpload, Stored, Upload};
 use wharf_storage::oci::{Algorithm, Digest, RepositoryName};
 use wharf_storage::upload::{Appender, Progress, UploadId};
@@ -149,7 +150,7 @@ impl Registry {
         let (mut progress, _lease) = self.write(id, progress, chunk, lease).await?;
         if progress.hasher.algorithm() != algorithm {
             // The client didn't say at the start which algorithm it would ask for.
-            progress.hasher = self.uploads.rehash(id, progress.offset, algorithm).await?;
+            progress.hasher = self.uploads.rehash(id, &progress, algorithm).await?;
         }
         let actual = progress.hasher.digest();
         if actual != *digest {
@@ -159,7 +160,7 @@ impl Registry {
                 actual,
             });
         }
-        self.store(session, digest, progress.offset).await
+        self.store(session, digest, &progress).await
     }
 
     /// Ends an upload that becomes no blob.
@@ -266,7 +267,7 @@ impl Registry {
         let writer = Writer {
             id,
             metadata: self.metadata.clone(),
-            clock: std::sync::Arc::clone(&self.clock),
+            clock: Arc::clone(&self.clock),
             appender,
             recorded: offset,
         };
@@ -274,14 +275,27 @@ impl Registry {
             let progress = writer.write(chunk, offset).await?;
             Ok((progress, lease))
         });
-        task.await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        let written = task
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        if let Err(Error::UploadUnknown) = written {
+            // Bytes that the row names are gone, so nothing can be made of what is left.
+            self.end_upload(id).await?;
+        }
+        written
     }
 
     /// Moves the bytes to where they stay, and records the blob.
-    async fn store(&self, session: &Session, digest: &Digest, size: u64) -> Result<Blob, Error> {
-        let location = match self.uploads.finish(session.id, digest).await {
+    async fn store(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        progress: &Progress,
+    ) -> Result<Blob, Error> {
+        let location = match self.uploads.finish(session.id, progress, digest).await {
             Ok(location) => location,
+            // All of it is safe, and the client may ask again.
+            Err(error) if error.is_temporary() => return Err(error.into()),
             Err(error) => {
                 // A sync that failed may have dropped bytes, so nothing is made of this upload.
                 self.end_upload(session.id).await?;
@@ -290,7 +304,7 @@ impl Registry {
         };
         let blob = Blob {
             digest: digest.clone(),
-            size,
+            size: progress.offset,
             location,
         };
         let finished = FinishedUpload {
@@ -304,7 +318,19 @@ impl Registry {
             Stored::New => {}
             Stored::AlreadyThere => self.remove_now(&blob).await,
         }
+        self.settle(session.id, blob.location.clone());
         Ok(blob)
+    }
+
+    /// Drops what a finished upload has besides its blob, while the client has its answer already.
+    /// What stays behind goes with a sweep.
+    fn settle(&self, id: UploadId, location: Location) {
+        let uploads = Arc::clone(&self.uploads);
+        self.tasks.spawn(async move {
+            if let Err(error) = uploads.settle(id, &location).await {
+                tracing::warn!(%error, upload = %id, "pieces of an upload were left behind");
+            }
+        });
     }
 
     /// Removes bytes that are in the queue of removals. It is no harm when that fails now.
@@ -314,23 +340,25 @@ impl Registry {
             tracing::warn!(%error, location = %blob.location, "a removal has to wait");
             return;
         }
-        if let Err(error) = self.metadata.removed(&blob.location).await {
+        let removed = std::slice::from_ref(&blob.location);
+        if let Err(error) = self.metadata.removed(removed).await {
             tracing::warn!(%error, location = %blob.location, "a removal was not recorded");
         }
     }
 
     async fn end_upload(&self, id: UploadId) -> Result<(), Error> {
         let upload = self.metadata.upload(id).await?;
-        // The row goes first: from then on no request can make a blob of these bytes.
-        self.metadata.remove_upload(id).await?;
-        self.discard(id, upload.map(|upload| upload.progress.hasher.digest()))
-            .await;
+        // The row goes first: from then on no request can make a blob of these bytes. Where it is
+        // gone already, another server may have made one.
+        if self.metadata.remove_upload(id).await? {
+            self.discard(id, upload.map(|upload| upload.progress)).await;
+        }
         Ok(())
     }
 
-    /// Drops bytes that no row names any more; what stays behind goes at the next start.
-    async fn discard(&self, id: UploadId, unrecorded: Option<Digest>) {
-        if let Err(error) = self.uploads.discard(id, unrecorded.as_ref()).await {
+    /// Drops bytes that no row names any more; what stays behind goes with a later sweep.
+    async fn discard(&self, id: UploadId, last: Option<Progress>) {
+        if let Err(error) = self.uploads.discard(id, last.as_ref()).await {
             tracing::warn!(%error, upload = %id, "the bytes of an upload were left behind");
         }
     }
@@ -340,7 +368,7 @@ impl Registry {
 struct Writer {
     id: UploadId,
     metadata: Metadata,
-    clock: std::sync::Arc<dyn wharf_storage::clock::Clock>,
+    clock: Arc<dyn wharf_storage::clock::Clock>,
     appender: Box<dyn Appender>,
     /// What the row says.
     recorded: u64,
@@ -358,9 +386,10 @@ impl Writer {
             match bytes {
                 Ok(bytes) => {
                     received += bytes.len() as u64;
-                    self.appender.append(bytes).await?;
+                    self.appender.append(bytes).await.map_err(lost)?;
                     if start + received >= self.recorded + CHECKPOINT_BYTES {
-                        self.record().await?;
+                        let progress = self.appender.checkpoint().await.map_err(lost)?;
+                        self.record(&progress).await?;
                     }
                 }
                 Err(error) => {
@@ -378,21 +407,29 @@ impl Writer {
                 actual: received,
             });
         }
-        let progress = self.record().await?;
+        let progress = self.appender.pause().await.map_err(lost)?;
+        self.record(&progress).await?;
         match broken {
             None => Ok(progress),
             Some(error) => Err(Error::BodyBroken(error)),
         }
     }
 
-    async fn record(&mut self) -> Result<Progress, Error> {
-        let progress = self.appender.pause().await?;
+    async fn record(&mut self, progress: &Progress) -> Result<(), Error> {
         if progress.offset != self.recorded {
             self.metadata
-                .record_progress(self.id, &progress, self.clock.now())
+                .record_progress(self.id, self.recorded, progress, self.clock.now())
                 .await?;
             self.recorded = progress.offset;
         }
-        Ok(progress)
+        Ok(())
+    }
+}
+
+/// A failure to write. That bytes are missing which the row names is the end of the upload.
+fn lost(error: blob::Error) -> Error {
+    match error {
+        blob::Error::NotFound { .. } | blob::Error::Short { .. } => Error::UploadUnknown,
+        error => error.into(),
     }
 }

@@ -6,12 +6,13 @@
 //! | [`blob`] | immutable bytes that lie at a location |
 //! | [`upload`] | bytes that are still arriving, and their running hash |
 //! | [`disk`] | both of them on a local disk |
+//! | [`s3`] | both of them in a bucket that servers share |
 //! | [`metadata`] | who has what: repositories, manifests, tags, links, in SQL |
 //! | [`record`] | copies of what the metadata says, beside the bytes |
 //! | [`pattern`] | texts with `*` and `?` |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
 //!
-//! Nothing here knows HTTP, users or configuration. The rule that ties the parts together: bytes
+//! Nothing here knows users or configuration, and HTTP only `s3`, as a client. The rule that ties the parts together: bytes
 //! are durable before the metadata names them, and the metadata stops naming them before they go.
 
 pub mod blob;
@@ -21,4 +22,5 @@ pub mod metadata;
 pub mod oci;
 pub mod pattern;
 pub mod record;
+pub mod s3;
 pub mod upload;

@@ -8,7 +8,7 @@ pub(crate) mod http;
 mod isolation;
 mod limits;
 mod parts;
-mod resume;
+pub(crate) mod resume;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -42,7 +42,7 @@ pub(crate) fn content(length: usize) -> Vec<u8> {
 }
 
 /// Pushes a blob in one request.
-fn push_blob(client: &Client, repository: &str, bytes: &[u8]) -> String {
+pub(crate) fn push_blob(client: &Client, repository: &str, bytes: &[u8]) -> String {
     let digest = digest(bytes);
     let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
     let answer = client.send("POST", &path, &[], bytes);
@@ -51,7 +51,7 @@ fn push_blob(client: &Client, repository: &str, bytes: &[u8]) -> String {
 }
 
 /// Begins an upload, and gives its location.
-fn begin(client: &Client, repository: &str) -> String {
+pub(crate) fn begin(client: &Client, repository: &str) -> String {
     let answer = client.send(
         "POST",
         &format!("/v2/{repository}/blobs/uploads/"),
@@ -81,7 +81,12 @@ pub(crate) fn image(config: &[u8]) -> Value {
 }
 
 /// Pushes a manifest under a reference.
-fn push_manifest(client: &Client, repository: &str, reference: &str, manifest: &Value) -> Answer {
+pub(crate) fn push_manifest(
+    client: &Client,
+    repository: &str,
+    reference: &str,
+    manifest: &Value,
+) -> Answer {
     let path = format!("/v2/{repository}/manifests/{reference}");
     let body = manifest.to_string();
     client.send("PUT", &path, &[("Content-Type", IMAGE)], body.as_bytes())

@@ -8,7 +8,7 @@ use super::http::Client;
 use super::{begin, content, digest, start};
 
 /// Where an upload stands, in bytes, once it is `at_least` that far.
-fn wait_for_offset(client: &Client, location: &str, at_least: usize) -> usize {
+pub(crate) fn wait_for_offset(client: &Client, location: &str, at_least: usize) -> usize {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let status = client.get(location);
@@ -26,7 +26,7 @@ fn wait_for_offset(client: &Client, location: &str, at_least: usize) -> usize {
 }
 
 /// Sends what is missing from `offset` on, and reads the blob back.
-fn finish(client: &Client, location: &str, bytes: &[u8], offset: usize) {
+pub(crate) fn finish(client: &Client, location: &str, bytes: &[u8], offset: usize) {
     let range = format!("{offset}-{}", bytes.len() - 1);
     let path = format!("{location}?digest={}", digest(bytes));
     let done = client.send("PUT", &path, &[("Content-Range", &range)], &bytes[offset..]);

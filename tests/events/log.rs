@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{events, page, push};
+use super::{endpoint, events, page, push};
 use crate::access::{push_image, send_as, user};
 use crate::api::http::Client;
 use crate::support::{Registry, wait};
@@ -140,19 +140,18 @@ fn a_stream_ends_when_the_server_stops() {
 }
 
 #[test]
-fn a_cursor_that_leads_nowhere_is_gone() {
-    // Every event is larger than this.
-    let registry = Registry::wharf_with(&[("WHARF__EVENTS__KEEP_SIZE", "1KiB")]);
+fn a_cursor_ahead_of_the_log_is_gone() {
+    let registry = Registry::wharf();
     let client = Client::new(registry.base());
-    for number in 0..20 {
-        push(&client, "log/gone", "latest", &format!("content {number}"));
-    }
+    push(&client, "log/gone", "latest", "content");
     let ahead = page(&client, "after=1000");
     assert_eq!(ahead.status, 410);
-    assert_eq!(ahead.json()["errors"][0]["detail"]["newest"], 21);
+    assert_eq!(ahead.json()["errors"][0]["detail"]["newest"], 2);
+}
 
-    // The log is tidied at the start and every minute.
-    let mut registry = registry;
+/// Starts a server again until it has forgotten what lies behind the beginning of its log, and gives
+/// the cursor that it names. The log is tidied at the start and every minute.
+fn forgotten(registry: &mut Registry) -> i64 {
     registry.stop();
     registry.start_again();
     let client = Client::new(registry.base());
@@ -160,12 +159,65 @@ fn a_cursor_that_leads_nowhere_is_gone() {
         let answer = page(&client, "after=0");
         (answer.status == 410).then_some(answer)
     });
-    let oldest = answer.json()["errors"][0]["detail"]["oldest"].as_i64();
-    let oldest = oldest.expect("a cursor");
+    let error = &answer.json()["errors"][0];
+    let message = error["message"].as_str().expect("a message");
+    assert!(
+        message.contains("events behind 0 are not kept"),
+        "{message}"
+    );
+    error["detail"]["oldest"].as_i64().expect("a cursor")
+}
+
+#[test]
+fn what_makes_the_log_too_large_is_forgotten() {
+    // Every event takes about half of that.
+    let mut registry = Registry::wharf_with(&[("WHARF__EVENTS__KEEP_SIZE", "1KiB")]);
+    let client = Client::new(registry.base());
+    for number in 0..20 {
+        push(&client, "log/gone", "latest", &format!("content {number}"));
+    }
+    let oldest = forgotten(&mut registry);
     assert!(oldest > 10, "{oldest}");
+    let client = Client::new(registry.base());
     let kept = events(&page(&client, &format!("after={oldest}")));
     assert_eq!(kept.len() as i64, 21 - oldest);
     assert_eq!(events(&page(&client, "after=oldest")).len(), kept.len());
+    // A stream that begins there is refused in the same way, and goes on from where it is told.
+    let headers = [("Accept", "text/event-stream"), ("Last-Event-ID", "1")];
+    assert_eq!(client.send("GET", "/events", &headers, b"").status, 410);
+    let last = oldest.to_string();
+    let told = follow(&client, "type=*.pushed", Some(&last), kept.len());
+    assert_eq!(told[0].0, (oldest + 1).to_string());
+}
+
+#[test]
+fn what_is_too_old_is_forgotten() {
+    let mut registry = Registry::wharf_with(&[("WHARF__EVENTS__KEEP", "1s")]);
+    let client = Client::new(registry.base());
+    push(&client, "log/old", "v1", "one");
+    push(&client, "log/old", "v2", "two");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(forgotten(&mut registry), 3);
+    // Numbers go on behind what was forgotten.
+    let client = Client::new(registry.base());
+    push(&client, "log/old", "v3", "three");
+    let kept = events(&page(&client, "after=3"));
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0]["sequence"], format!("{:020}", 4));
+}
+
+#[test]
+fn what_an_endpoint_waits_for_is_kept_beyond_its_time() {
+    let mut registry = Registry::wharf_with(&[("WHARF__EVENTS__KEEP", "1s")]);
+    let client = Client::new(registry.base());
+    push(&client, "log/needed", "v1", "one");
+    push(&client, "log/needed", "v2", "two");
+    // Nothing is delivered there.
+    endpoint(&registry, "down", "http://127.0.0.1:1/", &["--after", "1"]);
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(forgotten(&mut registry), 1);
+    let client = Client::new(registry.base());
+    assert_eq!(events(&page(&client, "after=1")).len(), 2);
 }
 
 #[test]

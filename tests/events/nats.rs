@@ -83,10 +83,10 @@ async fn messages(
 }
 
 /// Waits until something was delivered.
-fn delivered(registry: &Registry) {
+fn delivered(registry: &Registry, name: &str) {
     wait::until("a delivery", Duration::from_secs(20), || {
         let told = registry
-            .administer(["endpoint", "deliveries", "nats"])
+            .administer(["endpoint", "deliveries", name])
             .succeeds();
         told.contains("\tdelivered\t").then_some(())
     });
@@ -106,7 +106,7 @@ fn events_go_to_a_stream_once() {
     let url = format!("nats://127.0.0.1:{}", nats.port);
     endpoint(&registry, "nats", &url, &["--type", "*.pushed"]);
     let first = push(&client, "nats/app", "v1", "one");
-    delivered(&registry);
+    delivered(&registry, "nats");
     let told = block_on(messages(&url, ConnectOptions::new(), "WHARF", 1));
     assert_eq!(told[0].0, "wharf.image.pushed");
     assert_eq!(told[0].1, told[0].2["id"].as_str().expect("an id"));
@@ -132,6 +132,46 @@ fn events_go_to_a_stream_once() {
 }
 
 #[test]
+fn endpoints_with_and_without_a_prefix_share_a_server() {
+    let (registry, nats) = (registry(), Nats::start(&[]));
+    let client = Client::new(registry.base());
+    let url = format!("nats://127.0.0.1:{}", nats.port);
+    let options = ["--type", "*.pushed"];
+    endpoint(&registry, "nats", &url, &options);
+    endpoint(&registry, "prod", &format!("{url}/eu/prod"), &options);
+    let digest = push(&client, "nats/shared", "v1", "one");
+    let is_it = |told: &(String, String, Value), subject: &str| {
+        assert_eq!(told.0, subject);
+        assert_eq!(told.2["data"]["image-digest"], digest.as_str());
+    };
+    delivered(&registry, "nats");
+    delivered(&registry, "prod");
+    let told = block_on(messages(&url, ConnectOptions::new(), "WHARF", 1));
+    is_it(&told[0], "wharf.image.pushed");
+    let told = block_on(messages(&url, ConnectOptions::new(), "WHARF-eu-prod", 1));
+    is_it(&told[0], "eu.prod.wharf.image.pushed");
+
+    // In one stream neither takes the other's events for its own.
+    let named = format!("{url}/more?stream=WHARF");
+    endpoint(
+        &registry,
+        "more",
+        &named,
+        &["--after", "0", options[0], options[1]],
+    );
+    delivered(&registry, "more");
+    let told = block_on(messages(&url, ConnectOptions::new(), "WHARF", 2));
+    is_it(&told[1], "more.wharf.image.pushed");
+    let window = block_on(async {
+        let client = ConnectOptions::new().connect(&url).await;
+        let context = jetstream::new(client.expect("it connects"));
+        let stream = context.get_stream("WHARF").await.expect("a stream");
+        stream.cached_info().config.duplicate_window
+    });
+    assert_eq!(window, Duration::from_secs(7200));
+}
+
+#[test]
 fn a_prefix_a_stream_and_a_password_can_be_chosen() {
     let registry = registry();
     let nats = Nats::start(&["--user", "wharf", "--pass", "canary-nats-password"]);
@@ -143,7 +183,7 @@ fn a_prefix_a_stream_and_a_password_can_be_chosen() {
         .stdin("canary-nats-password")
         .succeeds();
     push(&client, "nats/prod", "v1", "one");
-    delivered(&registry);
+    delivered(&registry, "nats");
     let (user, password) = ("wharf".to_owned(), "canary-nats-password".to_owned());
     let options = ConnectOptions::with_user_and_password(user, password);
     let told = block_on(messages(&url, options, "EVENTS", 2));

@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -87,24 +87,35 @@ fn both_secrets_sign_while_one_takes_over() {
         .as_str()
         .expect("a secret")
         .to_owned();
+    // A running server sees the change within two seconds, and knows of the end when it comes.
+    let delivered = |tag: &str| {
+        push(&client, "hooks/rotated", tag, tag);
+        wait::until(tag, PATIENCE, || {
+            let is_it = |one: &Delivery| one.json()["data"]["image-tag"] == tag;
+            hook.taken().into_iter().find(is_it)
+        })
+    };
     std::thread::sleep(Duration::from_secs(2));
-    push(&client, "hooks/rotated", "v1", "content");
-    let taken = hook.wait_for(1);
-    assert!(is_signed(&taken[0], &old) && is_signed(&taken[0], &new));
+    let first = delivered("v1");
+    assert!(is_signed(&first, &old) && is_signed(&first, &new));
     let answer = ask(
         &client,
         "POST",
         "/rotated/secret",
-        &json!({"overlap": "0s"}),
+        &json!({"overlap": "4s"}),
     );
+    let rotated = Instant::now();
     let last = answer.json()["secret"]
         .as_str()
         .expect("a secret")
         .to_owned();
     std::thread::sleep(Duration::from_secs(2));
-    push(&client, "hooks/rotated", "v2", "more");
-    let taken = hook.wait_for(2);
-    assert!(is_signed(&taken[1], &last) && !is_signed(&taken[1], &new));
+    let second = delivered("v2");
+    assert!(is_signed(&second, &last) && is_signed(&second, &new));
+    assert!(!is_signed(&second, &old));
+    std::thread::sleep(Duration::from_secs(4).saturating_sub(rotated.elapsed()));
+    let third = delivered("v3");
+    assert!(is_signed(&third, &last) && !is_signed(&third, &new));
 }
 
 #[test]
@@ -201,6 +212,29 @@ fn an_endpoint_is_told_again_from_a_cursor() {
 }
 
 #[test]
+fn a_cursor_ahead_of_the_log_is_refused() {
+    let (registry, hook) = (registry(), Hook::willing());
+    let client = Client::new(registry.base());
+    push(&client, "hooks/ahead", "v1", "content");
+    endpoint(&registry, "ahead", hook.url(), &["--type", "*.pushed"]);
+    let answer = ask(&client, "POST", "/ahead/replay", &json!({"after": 999_999}));
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let message = answer.json()["errors"][0]["message"].to_string();
+    assert!(message.contains("ends at 2"), "{message}");
+    let refused = registry
+        .administer(["endpoint", "replay", "ahead", "--after", "3"])
+        .fails();
+    assert!(refused.contains("ahead of the log"), "{refused}");
+    let new = json!({"name": "new", "url": hook.url(), "after": 3});
+    assert_eq!(ask(&client, "POST", "", &new).status, 400);
+    // The end of the log is none ahead of it.
+    let answer = ask(&client, "POST", "/ahead/replay", &json!({"after": 2}));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    push(&client, "hooks/ahead", "v2", "more");
+    assert_eq!(hook.wait_for(1)[0].json()["data"]["image-tag"], "v2");
+}
+
+#[test]
 fn what_was_given_up_is_listed_and_sent_again() {
     let registry = Registry::wharf_with(&[
         ("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]"),
@@ -263,6 +297,90 @@ fn what_was_given_up_is_listed_and_sent_again() {
 }
 
 #[test]
+fn an_endpoint_that_goes_takes_its_measures_with_it() {
+    let (registry, hook) = (registry(), Hook::willing());
+    let client = Client::new(registry.base());
+    let measures = |endpoint: &str| {
+        let metrics = String::from_utf8(client.get("/metrics").body).expect("text");
+        let label = format!("endpoint=\"{endpoint}\"");
+        let lines = metrics.lines().filter(|line| line.contains(&label));
+        let names = lines.map(|line| line.split('{').next().unwrap_or_default().to_owned());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    for name in ["stays", "goes"] {
+        endpoint(&registry, name, hook.url(), &["--type", "*.pushed"]);
+    }
+    push(&client, "hooks/measured", "v1", "content");
+    hook.wait_for(2);
+    let all = [
+        "wharf_event_dead_letters",
+        "wharf_event_deliveries_total",
+        "wharf_event_delivery_seconds_bucket",
+        "wharf_event_delivery_seconds_count",
+        "wharf_event_delivery_seconds_sum",
+        "wharf_event_queue_age_seconds",
+        "wharf_event_queue_length",
+    ];
+    for name in ["stays", "goes"] {
+        wait::until("all of them", PATIENCE, || {
+            measures(name).iter().eq(all).then_some(())
+        });
+    }
+    // Nobody delivers for one that is disabled, and nobody measures how long its events wait.
+    registry
+        .administer(["endpoint", "disable", "goes"])
+        .succeeds();
+    wait::until("one less", PATIENCE, || {
+        (!measures("goes").contains("wharf_event_queue_age_seconds")).then_some(())
+    });
+    registry
+        .administer(["endpoint", "remove", "goes"])
+        .succeeds();
+    wait::until("none of them", PATIENCE, || {
+        measures("goes").is_empty().then_some(())
+    });
+    assert!(measures("stays").iter().eq(all));
+}
+
+#[test]
+fn a_letter_that_finds_its_endpoint_gone_disables_it_and_waits() {
+    let registry = Registry::wharf_with(&[
+        ("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]"),
+        ("WHARF__EVENTS__GIVE_UP_AFTER", "1s"),
+    ]);
+    let client = Client::new(registry.base());
+    let says = Arc::new(AtomicU16::new(503));
+    let hook = Hook::answering({
+        let says = Arc::clone(&says);
+        move |_| (says.load(Ordering::SeqCst), "Retry-After: 0\r\n")
+    });
+    endpoint(&registry, "late", hook.url(), &["--type", "*.pushed"]);
+    push(&client, "hooks/late", "v1", "content");
+    let told = |what: &str, is_so: &dyn Fn(&Value) -> bool| {
+        wait::until(what, Duration::from_secs(60), || {
+            let answer = ask(&client, "GET", "/late", &Value::Null).json();
+            is_so(&answer).then_some(answer)
+        })
+    };
+    told("a dead letter", &|answer| answer["dead_letters"] == 1);
+    says.store(410, Ordering::SeqCst);
+    registry
+        .administer(["endpoint", "resend", "late"])
+        .succeeds();
+    let answer = told("it is disabled", &|answer| answer["enabled"] == false);
+    assert_eq!(answer["disabled"]["reason"], "it answers 410 Gone");
+    assert_eq!(answer["dead_letters"], 1);
+    says.store(200, Ordering::SeqCst);
+    registry
+        .administer(["endpoint", "enable", "late"])
+        .succeeds();
+    hook.wait_for(1);
+    told("no dead letter is left", &|answer| {
+        answer["dead_letters"] == 0
+    });
+}
+
+#[test]
 fn each_endpoint_has_its_own_format() {
     let registry = registry();
     let client = Client::new(registry.base());
@@ -302,6 +420,10 @@ fn a_target_inside_is_refused_unless_it_is_allowed() {
         "http://[::ffff:127.0.0.1]/",
         "nats://127.0.0.1:4222",
         "http://169.254.169.254/latest/",
+        "http://localhost:1/",
+        "http://localhost.:1/",
+        "http://a.localhost/",
+        "nats://LOCALHOST.",
         "ftp://a.example/",
         "http://user:password@a.example/",
         "no address",
@@ -309,13 +431,12 @@ fn a_target_inside_is_refused_unless_it_is_allowed() {
         let answer = ask(&client, "POST", "", &json!({"name": "inside", "url": url}));
         assert_eq!(answer.status, 400, "{url}: {answer:?}");
     }
-    // A name that leads inside is refused when it is asked for, and not connected to.
+    // One that was made while it was allowed is refused at each delivery, and not connected to.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("it can be asked");
     let port = listener.local_addr().expect("an address").port();
     let url = format!("http://localhost:{port}/");
-    let answer = ask(&client, "POST", "", &json!({"name": "inside", "url": url}));
-    assert_eq!(answer.status, 201, "{answer:?}");
+    endpoint(&registry, "inside", &url, &[]);
     push(&client, "hooks/inside", "v1", "content");
     let told = wait::until("the refusal", PATIENCE, || {
         let answer = ask(&client, "GET", "/inside/deliveries", &Value::Null).json();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::postgres::Postgres;
 use super::process::Process;
 use super::tools;
 
@@ -87,15 +88,28 @@ impl Registry {
         Self::wharf_with(&all)
     }
 
-    /// A command of administration on this server's data.
+    /// Wharf on a PostgreSQL database of its own.
+    pub(crate) fn on_postgres() -> Self {
+        let database = Postgres::shared().database();
+        Self::wharf_with(&[("WHARF__DATABASE__URL", &database)])
+    }
+
+    /// A command of administration on this server's data, with its configuration.
     pub(crate) fn administer<'a>(
         &self,
         words: impl IntoIterator<Item = &'a str>,
     ) -> super::Command {
-        super::Command::program(env!("CARGO_BIN_EXE_wharf"))
+        let command = super::Command::program(env!("CARGO_BIN_EXE_wharf"))
             .args(words)
             .arg("--data")
-            .arg(self.data())
+            .arg(self.data());
+        let variables = self.command.get_envs();
+        variables.fold(command, |command, (name, value)| {
+            command.env(
+                &name.to_string_lossy(),
+                value.expect("no variable is taken away"),
+            )
+        })
     }
 
     /// Debian's docker-registry, the peer to compare with.

@@ -1,5 +1,8 @@
 //! The envelope of the docker registry's notifications. It knows pushes, pulls and deletes.
 //!
+//! Its media type is that of docker-registry 2; version 3 writes `v2`. What an
+//! event doesn't keep of its request is left out: the caller's address, the method, the user agent.
+//!
 //! <https://distribution.github.io/distribution/about/notifications/>
 
 use serde_json::{Map, Value, json};
@@ -18,16 +21,25 @@ pub(super) fn write(event: &Event, origin: &Origin) -> Option<Value> {
         | EventKind::PolicyChanged
         | EventKind::LifecyclePolicyChanged => return None,
     };
-    let (_, host) = origin.url.split_once("://").unwrap_or_default();
+    let mut request = Map::new();
+    if !event.request_id.is_empty() {
+        request.insert("id".into(), event.request_id.as_str().into());
+    }
+    let mut source = Map::new();
+    source.insert("instanceID".into(), origin.instance.as_str().into());
+    if let Some((_, host)) = origin.url.split_once("://") {
+        request.insert("host".into(), host.into());
+        source.insert("addr".into(), host.into());
+    }
     let envelope = json!({
         "events": [{
             "id": event.id,
             "timestamp": rfc3339(event.at),
             "action": action,
             "target": target(event, origin)?,
-            "request": {"id": event.request_id, "addr": "", "host": host, "method": "", "useragent": ""},
+            "request": request,
             "actor": {"name": event.actor},
-            "source": {"addr": host, "instanceID": origin.instance},
+            "source": source,
         }],
     });
     Some(envelope)

@@ -113,6 +113,25 @@ fn a_push_as_a_notification_of_the_docker_registry() {
         })
     );
     assert_eq!(written["actor"]["name"], "user/alice");
+    let request = json!({"id": "request-1", "host": "wharf.example"});
+    assert_eq!(written["request"], request);
+    let source = json!({"addr": "wharf.example", "instanceID": "server-1"});
+    assert_eq!(written["source"], source);
+}
+
+#[test]
+fn a_notification_leaves_out_what_is_not_known() {
+    let nowhere = Origin {
+        url: String::new(),
+        ..origin()
+    };
+    let mut push = push();
+    push.request_id = String::new();
+    let written = Format::Docker.write(&push, &nowhere);
+    let written = &written.expect("it knows pushes")["events"][0];
+    assert_eq!(written["request"], json!({}));
+    assert_eq!(written["source"], json!({"instanceID": "server-1"}));
+    assert_eq!(written["target"].get("url"), None);
 }
 
 #[test]

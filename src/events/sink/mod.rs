@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use url::Url;
-use wharf_storage::clock::Clock;
+use wharf_storage::clock::{Clock, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::outbound::{Outbound, Refused};
@@ -43,6 +43,13 @@ pub enum Failure {
         /// When it wants to be asked again, at the earliest.
         after: Option<Duration>,
     },
+    /// It won't take this one, though it may take others.
+    Refused {
+        /// What it said.
+        reason: String,
+        /// When it wants to be asked again, at the earliest.
+        after: Option<Duration>,
+    },
     /// It wants no more messages, ever.
     Gone(String),
 }
@@ -64,17 +71,43 @@ pub trait Sink: fmt::Debug + Send + Sync {
     async fn deliver(&self, message: &Message) -> Result<String, Failure>;
 }
 
+/// A secret, and until when it counts.
+#[derive(Clone)]
+pub struct Timed {
+    /// What signs, or a password.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// The moment from which it counts no more; nothing: it stays.
+    pub until: Option<Timestamp>,
+}
+
+impl fmt::Debug for Timed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Timed");
+        shown.field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
 /// What a sink is made of.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where it is.
     pub url: Url,
     /// What deliveries are signed with, the newest first; for some sinks a password.
-    pub secrets: Vec<Zeroizing<Vec<u8>>>,
+    pub secrets: Vec<Timed>,
     /// Requests of ours to the outside.
     pub outbound: Arc<Outbound>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+}
+
+impl Target {
+    /// The secrets that count at a moment, the newest first.
+    fn secrets_at(&self, now: Timestamp) -> impl Iterator<Item = &[u8]> {
+        self.secrets
+            .iter()
+            .filter(move |timed| timed.until.is_none_or(|until| now < until))
+            .map(|timed| timed.secret.as_slice())
+    }
 }
 
 /// Why there can be no sink at an address.

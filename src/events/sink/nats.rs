@@ -1,9 +1,11 @@
 //! NATS JetStream: a message for each event, acknowledged when the stream has it.
 //!
 //! `nats://[USER@]HOST[:PORT][/PREFIX][?stream=NAME]`. The subject is the event's type behind the
-//! prefix, such as `wharf.image.pushed`; the stream is made where there is none. Its deduplication
-//! knows an event by its id, so an event that is told twice is in the stream once. The secret is
-//! the password of the user, or the token where the address names no user.
+//! prefix, such as `wharf.image.pushed`. Each prefix has a stream of its own unless the address names
+//! one; it is made where there is none, and one that takes no such subject is given it. Its
+//! deduplication knows an event by its id behind the prefix, so an event that is told twice is in the
+//! stream once under each. The secret is the password of the user, or the token where the address
+//! names no user.
 //!
 //! The host's address is looked up and checked here, and the connection goes to the address that
 //! was checked. With `tls://` it goes to the name, since the certificate is for that.
@@ -18,14 +20,17 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::{Failure, Message, Sink, Target};
+use crate::events::window::LONGEST_PAUSE;
 
 const PORT: u16 = 4222;
-/// The stream that is made where the address names none.
+/// The stream that is made where the address names none; what is behind a prefix has one beside it.
 const STREAM: &str = "WHARF";
 /// How long connecting may take, and handing over a message.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// For how long the stream knows an event again.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(1800);
+/// For how long the stream knows an event again. An acknowledgement that was lost is followed by
+/// another attempt before that.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(7200);
+const _: () = assert!(DUPLICATE_WINDOW.as_secs() > LONGEST_PAUSE.as_secs());
 
 /// A stream of messages.
 #[derive(Debug)]
@@ -52,6 +57,20 @@ impl JetStream {
         }
     }
 
+    /// The stream of the address.
+    fn stream(&self) -> String {
+        let mut pairs = self.target.url.query_pairs();
+        if let Some((_, name)) = pairs.find(|(key, _)| key == "stream") {
+            return name.into_owned();
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let prefix = self.prefix();
+        match prefix.trim_end_matches('.') {
+            "" => STREAM.to_owned(),
+            prefix => format!("{STREAM}-{}", prefix.replace(|c| !is_plain(c), "-")),
+        }
+    }
+
     /// The connection there is, or a new one.
     async fn context(&self) -> Result<jetstream::Context, String> {
         let mut kept = self.context.lock().await;
@@ -65,11 +84,10 @@ impl JetStream {
     }
 
     async fn connect(&self) -> Result<jetstream::Context, String> {
-        let Target { url, secrets, .. } = &self.target;
+        let url = &self.target.url;
         let server = self.server(url).await?;
-        let secret = secrets
-            .first()
-            .map(|secret| String::from_utf8_lossy(secret));
+        let secret = self.target.secrets_at(self.target.clock.now()).next();
+        let secret = secret.map(String::from_utf8_lossy);
         let mut options = ConnectOptions::new()
             .name("wharf")
             .max_reconnects(0)
@@ -86,15 +104,22 @@ impl JetStream {
         let client = options.connect(server).await;
         let client = client.map_err(|error| error.to_string())?;
         let context = jetstream::new(client);
-        let named = url.query_pairs().find(|(key, _)| key == "stream");
+        let subject = format!("{}wharf.>", self.prefix());
         let config = stream::Config {
-            name: named.map_or_else(|| STREAM.to_owned(), |(_, name)| name.into_owned()),
-            subjects: vec![format!("{}wharf.>", self.prefix())],
+            name: self.stream(),
+            subjects: vec![subject.clone()],
             duplicate_window: DUPLICATE_WINDOW,
             ..stream::Config::default()
         };
-        let made = context.get_or_create_stream(config).await;
-        made.map_err(|error| error.to_string())?;
+        let found = context.get_or_create_stream(config).await;
+        let found = found.map_err(|error| error.to_string())?;
+        // A stream that takes some of what comes is as somebody wants it.
+        let mut config = found.cached_info().config.clone();
+        if !config.subjects.iter().any(|known| meet(known, &subject)) {
+            config.subjects.push(subject);
+            let updated = context.update_stream(&config).await;
+            updated.map_err(|error| error.to_string())?;
+        }
         Ok(context)
     }
 
@@ -123,7 +148,9 @@ impl JetStream {
     async fn publish(&self, message: &Message) -> Result<String, String> {
         let context = self.context().await?;
         let mut headers = HeaderMap::new();
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, message.id.as_str());
+        // Another prefix may have the same event in the same stream.
+        let id = format!("{}{}", self.prefix(), message.id);
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
         headers.insert("Content-Type", message.media_type);
         let subject = format!("{}{}", self.prefix(), message.kind);
         let body = message.body.clone();
@@ -147,5 +174,40 @@ impl Sink for JetStream {
             *self.context.lock().await = None;
         }
         sent.map_err(Failure::retry)
+    }
+}
+
+/// Whether there are subjects that both patterns match.
+fn meet(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (None, Some(_)) | (Some(_), None) => return false,
+            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some(one), Some(other)) if one == other || one == "*" || other == "*" => {}
+            (Some(_), Some(_)) => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meet;
+
+    #[test]
+    fn patterns_meet_where_a_subject_matches_both() {
+        for (one, other, expected) in [
+            ("wharf.>", "wharf.>", true),
+            (">", "prod.wharf.>", true),
+            ("*.wharf.image.pushed", "prod.wharf.>", true),
+            ("prod.wharf.image.*", "prod.wharf.>", true),
+            ("wharf.>", "prod.wharf.>", false),
+            ("prod", "prod.wharf.>", false),
+            ("prod.wharf", "prod.wharf.>", false),
+        ] {
+            assert_eq!(meet(one, other), expected, "{one} {other}");
+            assert_eq!(meet(other, one), expected, "{other} {one}");
+        }
     }
 }

@@ -100,19 +100,15 @@ impl Webhook {
 #[async_trait]
 impl Sink for Webhook {
     async fn deliver(&self, message: &Message) -> Result<String, Failure> {
-        let Target {
-            url,
-            secrets,
-            outbound,
-            clock,
-        } = &self.0;
+        let target = &self.0;
+        let (url, outbound) = (&target.url, &target.outbound);
         // Which networks are open may have changed since the endpoint was made.
         outbound
             .check_host(url)
             .map_err(|error| Failure::retry(error.to_string()))?;
-        let now = clock.now();
+        let now = target.clock.now();
         let at = now.as_seconds();
-        let secrets: Vec<&[u8]> = secrets.iter().map(|secret| secret.as_slice()).collect();
+        let secrets: Vec<&[u8]> = target.secrets_at(now).collect();
         let mut request = outbound
             .client()
             .post(url.clone())
@@ -134,15 +130,25 @@ impl Sink for Webhook {
                 break;
             }
         }
-        match status {
-            status if status.is_success() => Ok(status.as_u16().to_string()),
-            StatusCode::GONE => Err(Failure::Gone(format!("it answers {status}"))),
-            status => Err(Failure::Retry {
-                reason: format!("it answers {status}"),
-                after,
-            }),
-        }
+        outcome(status, after)
     }
+}
+
+/// What a status says about the delivery that it answers.
+fn outcome(status: StatusCode, after: Option<Duration>) -> Result<String, Failure> {
+    if status.is_success() {
+        return Ok(status.as_u16().to_string());
+    }
+    let reason = format!("it answers {status}");
+    Err(match status {
+        StatusCode::GONE => Failure::Gone(reason),
+        // These are of the moment, and not of the message.
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            Failure::Retry { reason, after }
+        }
+        status if status.is_client_error() => Failure::Refused { reason, after },
+        _ => Failure::Retry { reason, after },
+    })
 }
 
 /// For how long an endpoint wants to be left alone, given in seconds or as a date.
@@ -194,6 +200,30 @@ mod tests {
         for text in ["", "whsec_", "whsec_c2hvcnQ=", "c2hvcnQ=", "whsec_!"] {
             assert!(Secret::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn only_some_answers_are_about_the_message() {
+        for (status, refuses) in [
+            (302, false),
+            (400, true),
+            (401, true),
+            (404, true),
+            (408, false),
+            (413, true),
+            (422, true),
+            (425, false),
+            (429, false),
+            (500, false),
+            (503, false),
+        ] {
+            let code = StatusCode::from_u16(status).expect("a status");
+            let failure = outcome(code, None).expect_err("it is not taken");
+            let is_refusal = matches!(failure, Failure::Refused { .. });
+            assert_eq!(is_refusal, refuses, "{status}");
+        }
+        let gone = outcome(StatusCode::GONE, None);
+        assert!(matches!(gone, Err(Failure::Gone(_))));
     }
 
     #[test]

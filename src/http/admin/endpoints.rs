@@ -313,6 +313,7 @@ impl From<EndpointError> for Error {
             | EndpointError::Stream(_)
             | EndpointError::Secret(_)
             | EndpointError::Password
+            | EndpointError::Ahead { .. }
             | EndpointError::Patterns => (StatusCode::BAD_REQUEST, Code::Unsupported),
         };
         Self::new(status, code, message)

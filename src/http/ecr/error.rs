@@ -108,8 +108,20 @@ impl From<registry::Error> for Error {
                 tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
                 Self::server(StatusCode::INSUFFICIENT_STORAGE, &message)
             }
+            Domain::BlobTooLarge { .. } => Self::new("LimitExceededException", message),
+            Domain::StoreUnavailable(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+                Self {
+                    retry_after: Some(5),
+                    ..Self::server(StatusCode::SERVICE_UNAVAILABLE, &message)
+                }
+            }
             Domain::Unavailable => Self {
                 retry_after: Some(5),
+                ..Self::server(StatusCode::SERVICE_UNAVAILABLE, &message)
+            },
+            Domain::DatabaseUnavailable(_) => Self {
+                retry_after: Some(1),
                 ..Self::server(StatusCode::SERVICE_UNAVAILABLE, &message)
             },
             Domain::Internal(_) => {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 use wharf_storage::metadata::Blob;
 use wharf_storage::oci::{Digest, RepositoryName};
@@ -23,6 +23,9 @@ use crate::registry;
 
 const OCTET_STREAM: &str = "application/octet-stream";
 
+/// A client's wish: `off` where it can't follow a redirect.
+const WHARF_REDIRECT: HeaderName = HeaderName::from_static("x-wharf-redirect");
+
 /// end-2: `GET /v2/<name>/blobs/<digest>`, all of it or parts.
 pub(in crate::http) async fn get(
     State(state): State<Shared>,
@@ -30,7 +33,51 @@ pub(in crate::http) async fn get(
     Last(digest): Last<Digest>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    send(&state, &repository, &digest, &headers).await
+    let blob = state.registry.blob(&repository, &digest).await?;
+    match elsewhere(&state, &blob, &headers).await? {
+        Some(redirect) => Ok(redirect),
+        None => send_blob(&state, blob, &headers).await,
+    }
+}
+
+/// A redirect to the store, where clients are sent there and this one takes it.
+///
+/// Not for a blob that the client has, nor for several ranges or none that can be given: stores
+/// answer those otherwise.
+async fn elsewhere(
+    state: &Shared,
+    blob: &Blob,
+    headers: &HeaderMap,
+) -> Result<Option<Response>, Error> {
+    let takes_one = match select(wanted_range(headers, blob), blob.size) {
+        Selection::Whole => blob.size > 0,
+        Selection::Parts(parts) => parts.len() == 1,
+        Selection::Unsatisfiable => false,
+    };
+    let is_known = matches_none(headers, blob.digest.as_str());
+    if !takes_one || is_known || !takes_redirects(state, headers) {
+        return Ok(None);
+    }
+    let Some(address) = state.registry.blob_address(blob).await? else {
+        return Ok(None);
+    };
+    let answer = HeaderMap::from_iter([
+        (header::LOCATION, header_value(address)),
+        (DOCKER_CONTENT_DIGEST, header_value(&blob.digest)),
+        // The address ends before long.
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ]);
+    Ok(Some(
+        (StatusCode::TEMPORARY_REDIRECT, answer).into_response(),
+    ))
+}
+
+/// Whether neither the client nor the configuration says that it can't follow a redirect.
+fn takes_redirects(state: &Shared, headers: &HeaderMap) -> bool {
+    let agent = header_text(headers, header::USER_AGENT).unwrap_or_default();
+    let mut excepted = state.settings.no_redirect_for.iter();
+    let asks = header_text(headers, WHARF_REDIRECT);
+    asks != Some("off") && !excepted.any(|part| agent.contains(part.as_str()))
 }
 
 /// Sends a blob, all of it or parts.
@@ -41,6 +88,10 @@ pub(in crate::http) async fn send(
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
     let blob = state.registry.blob(repository, digest).await?;
+    send_blob(state, blob, headers).await
+}
+
+async fn send_blob(state: &Shared, blob: Blob, headers: &HeaderMap) -> Result<Response, Error> {
     let mut answer = describe(&blob);
     if matches_none(headers, blob.digest.as_str()) {
         answer.remove(header::CONTENT_TYPE);

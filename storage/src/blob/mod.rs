@@ -14,6 +14,7 @@ mod location;
 
 use std::ops::Range;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -67,4 +68,30 @@ pub trait BlobStore: std::fmt::Debug + Send + Sync {
     ///
     /// When the store fails, at once or later from the stream.
     async fn stored(&self) -> Result<StoredBlobs, Error>;
+    /// Removes the bytes of several locations, in fewer calls where the store has a way to.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails; some of them may be gone then.
+    async fn remove_all(&self, locations: &[Location]) -> Result<(), Error> {
+        for location in locations {
+            self.remove(location).await?;
+        }
+        Ok(())
+    }
+
+    /// An address where a client that knows no secret reads the bytes for as long as `lifetime`;
+    /// nothing when the store has none to give.
+    ///
+    /// # Errors
+    ///
+    /// When the store has no credentials to sign with.
+    async fn presigned(
+        &self,
+        location: &Location,
+        lifetime: Duration,
+    ) -> Result<Option<String>, Error> {
+        let _ = (location, lifetime);
+        Ok(None)
+    }
 }

@@ -19,11 +19,13 @@
 //! | `append` | hashes and writes what arrives |
 //! | `list` | finds the blobs that lie here |
 //! | `records` | records of manifests |
+//! | `map` | blobs as maps of memory |
 //! | `read` | hands out the bytes of blobs |
 //! | `take_in` | takes in files that another program left |
 
 mod append;
 mod list;
+mod map;
 mod read;
 mod records;
 mod take_in;
@@ -38,8 +40,9 @@ use rustix::fs::FlockOperation;
 use tokio::task::spawn_blocking;
 
 use crate::blob::{BlobStore, ByteStream, Error, Location, StoredBlobs};
+use crate::clock::Timestamp;
 use crate::oci::{Algorithm, Digest};
-use crate::upload::{Appender, Hasher, Progress, UploadId, UploadStore};
+use crate::upload::{Appender, Hasher, Leftover, Progress, UploadId, UploadStore};
 
 pub use take_in::TakeIn;
 
@@ -63,6 +66,39 @@ pub enum OpenError {
     },
 }
 
+/// The right to be the only server that uses a folder.
+#[derive(Debug)]
+pub struct FolderLock {
+    /// The lock goes with the file.
+    _file: File,
+}
+
+impl FolderLock {
+    /// Makes the folder where it is missing, and locks it for this process. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When another server holds the folder, or it can't be written.
+    pub fn acquire(root: &Path) -> Result<Self, OpenError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        fs::create_dir_all(root).map_err(failed(root))?;
+        let path = root.join("wharf.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(failed(&path))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked(root.to_owned())),
+            Err(errno) => Err(failed(&path)(errno.into())),
+        }
+    }
+}
+
 /// Blobs and uploads in a folder of the local disk.
 #[derive(Clone, Debug)]
 pub struct DiskStore {
@@ -73,8 +109,9 @@ pub struct DiskStore {
 struct Shared {
     root: PathBuf,
     epoch: String,
-    /// The lock goes with the file. Without one, somebody else has it.
-    _lock: Option<File>,
+    maps: Arc<map::Maps>,
+    /// Without one, somebody else has it.
+    _lock: Option<FolderLock>,
 }
 
 impl DiskStore {
@@ -88,19 +125,7 @@ impl DiskStore {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
-        fs::create_dir_all(root).map_err(failed(root))?;
-        let lock_path = root.join("wharf.lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&lock_path)
-            .map_err(failed(&lock_path))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked(root.to_owned())),
-            Err(errno) => return Err(failed(&lock_path)(errno.into())),
-        }
-
+        let lock = FolderLock::acquire(root)?;
         make_folder(&root.join("uploads")).map_err(failed(root))?;
         make_folder(&root.join("blobs")).map_err(failed(root))?;
         for algorithm in Algorithm::ALL {
@@ -117,6 +142,7 @@ impl DiskStore {
         let shared = Shared {
             root: root.to_owned(),
             epoch: boot_id(),
+            maps: Arc::default(),
             _lock: Some(lock),
         };
         Ok(Self {
@@ -130,6 +156,7 @@ impl DiskStore {
         let shared = Shared {
             root: root.to_owned(),
             epoch: boot_id(),
+            maps: Arc::default(),
             _lock: None,
         };
         Self {
@@ -196,12 +223,14 @@ async fn blocking<T: Send + 'static>(
 #[async_trait::async_trait]
 impl BlobStore for DiskStore {
     async fn read(&self, location: &Location, range: Range<u64>) -> Result<ByteStream, Error> {
-        read::open(self.blob_path(location), location.clone(), range).await
+        let maps = Arc::clone(&self.shared.maps);
+        read::open(maps, self.blob_path(location), location.clone(), range).await
     }
 
     async fn remove(&self, location: &Location) -> Result<(), Error> {
         let path = self.blob_path(location);
         let location = location.clone();
+        self.shared.maps.forget(&location);
         blocking(move || {
             remove_if_there(&path).map_err(|source| Error::from_io("remove", &location, source))
         })
@@ -237,10 +266,11 @@ impl UploadStore for DiskStore {
     async fn rehash(
         &self,
         id: UploadId,
-        offset: u64,
+        progress: &Progress,
         algorithm: Algorithm,
     ) -> Result<Hasher, Error> {
         let path = self.upload_path(id);
+        let offset = progress.offset;
         blocking(move || {
             let failed = |source| Error::from_io("read upload", id, source);
             let mut file = File::open(path).map_err(failed)?.take(offset);
@@ -267,7 +297,12 @@ impl UploadStore for DiskStore {
         .await
     }
 
-    async fn finish(&self, id: UploadId, digest: &Digest) -> Result<Location, Error> {
+    async fn finish(
+        &self,
+        id: UploadId,
+        _progress: &Progress,
+        digest: &Digest,
+    ) -> Result<Location, Error> {
         let upload = self.upload_path(id);
         let location = location_of(id, digest);
         let blob = self.blob_path(&location);
@@ -291,9 +326,10 @@ impl UploadStore for DiskStore {
         .await
     }
 
-    async fn discard(&self, id: UploadId, unrecorded: Option<&Digest>) -> Result<(), Error> {
+    async fn discard(&self, id: UploadId, last: Option<&Progress>) -> Result<(), Error> {
         let upload = self.upload_path(id);
-        let blob = unrecorded.map(|digest| self.blob_path(&location_of(id, digest)));
+        let digest = last.map(|progress| progress.hasher.digest());
+        let blob = digest.map(|digest| self.blob_path(&location_of(id, &digest)));
         blocking(move || {
             for path in [Some(upload), blob].into_iter().flatten() {
                 remove_if_there(&path)
@@ -304,7 +340,12 @@ impl UploadStore for DiskStore {
         .await
     }
 
-    async fn list(&self) -> Result<Vec<UploadId>, Error> {
+    /// All of them at once, however young: the folder is this server's alone.
+    async fn leftovers(
+        &self,
+        after: Option<UploadId>,
+        _until: Timestamp,
+    ) -> Result<Vec<Leftover>, Error> {
         let folder = self.shared.root.join("uploads");
         blocking(move || {
             let failed = |source| Error::from_io("list", "uploads", source);
@@ -312,11 +353,17 @@ impl UploadStore for DiskStore {
             for entry in fs::read_dir(folder).map_err(failed)? {
                 let name = entry.map_err(failed)?.file_name();
                 // What isn't named like an upload was not put there by us.
-                uploads.extend(name.to_str().and_then(|name| name.parse::<UploadId>().ok()));
+                let id = name.to_str().and_then(|name| name.parse::<UploadId>().ok());
+                uploads.extend(id.filter(|id| Some(*id) > after));
             }
-            Ok(uploads)
+            uploads.sort_unstable();
+            Ok(uploads.into_iter().map(Leftover::Upload).collect())
         })
         .await
+    }
+
+    async fn drop_leftover(&self, leftover: &Leftover) -> Result<(), Error> {
+        self.discard(leftover.upload(), None).await
     }
 }
 

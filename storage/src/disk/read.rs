@@ -1,135 +1,108 @@
 //! Hands out the bytes of blobs.
 //!
-//! Bytes that are in the page cache are copied on the spot (`RWF_NOWAIT`), since a hop to another
-//! thread costs more than the copy; bytes that the disk must fetch are read on a blocking thread,
-//! so that no request waits behind another one's disk.
+//! Blobs are mapped into memory and handed to the socket a megabyte at a time, without a copy of
+//! ours (see [`map`](super::map) for why that is safe, and for what is not in memory). Measured for
+//! 1 GiB from the page cache to one client on two cores, this is 1.5 times as fast as reading into
+//! buffers with `preadv2`, which was 1.2 times as fast as nginx's `sendfile`; a `sendfile` of our own
+//! outside hyper came out as nginx's does, and streams of tokio's `File` at half of it.
+//!
+//! The maps of blobs that were read lately are kept, so a pull of one that many want opens no file.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
-use rustix::io::{Errno, ReadWriteFlags};
-use tokio::task::spawn_blocking;
 
 use super::blocking;
+use super::map::{Map, Maps};
 use crate::blob::{ByteStream, Error, Location};
 
 /// How many bytes are handed out at once.
-const CHUNK_BYTES: u64 = 256 << 10;
+const CHUNK_BYTES: usize = 1 << 20;
 
 struct Reader {
-    file: Arc<File>,
+    map: Arc<Map>,
     location: Location,
-    rest: Range<u64>,
+    rest: Range<usize>,
 }
 
-/// Opens the file and reads its first chunk, which for most blobs is all of it.
+/// Opens the blob, if it isn't open, and gives the bytes of a part.
 pub(super) async fn open(
+    maps: Arc<Maps>,
     path: PathBuf,
     location: Location,
     range: Range<u64>,
 ) -> Result<ByteStream, Error> {
-    let (first, reader) = blocking(move || {
-        let failed = |source| Error::from_io("open", &location, source);
-        let file = File::open(path).map_err(failed)?;
-        let mut chunk = vec![0; chunk_length(&range)];
-        let read = read_up_to(&file, &mut chunk, range.start);
-        let read = read.map_err(|source| Error::from_io("read", &location, source))?;
-        let mut reader = Reader {
-            file: Arc::new(file),
-            location,
-            rest: range,
-        };
-        let first = reader.take(chunk, read)?;
-        Ok((first, reader))
-    })
-    .await?;
-    Ok(Box::pin(stream::try_unfold((Some(first), reader), next)))
+    if range.is_empty() {
+        return Ok(Box::pin(stream::empty()));
+    }
+    let map = match maps.get(&location) {
+        Some(map) => map,
+        None => {
+            let name = location.clone();
+            let map = blocking(move || map(path, &name)).await?;
+            maps.keep(location.clone(), Arc::clone(&map));
+            map
+        }
+    };
+    let position = |offset: u64| usize::try_from(offset).map_err(|_| short(&location, &map));
+    let rest = position(range.start)?..position(range.end)?;
+    let reader = Reader {
+        map,
+        location,
+        rest,
+    };
+    Ok(Box::pin(stream::try_unfold(reader, next)))
 }
 
-async fn next(
-    (ready, mut reader): (Option<Bytes>, Reader),
-) -> Result<Option<(Bytes, (Option<Bytes>, Reader))>, Error> {
-    let bytes = match ready {
-        Some(bytes) => bytes,
-        None => reader.read().await?,
-    };
-    if bytes.is_empty() {
+/// Maps a file. Blocks.
+fn map(path: PathBuf, location: &Location) -> Result<Arc<Map>, Error> {
+    let failed = |source| Error::from_io("open", location, source);
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() == 0 {
+        // An empty file has no memory to map.
+        return Err(Error::Short {
+            name: location.to_string(),
+            actual: 0,
+        });
+    }
+    Map::open(&file).map(Arc::new).map_err(failed)
+}
+
+async fn next(mut reader: Reader) -> Result<Option<(Bytes, Reader)>, Error> {
+    if reader.rest.is_empty() {
         return Ok(None);
     }
-    Ok(Some((bytes, (None, reader))))
-}
-
-impl Reader {
-    async fn read(&mut self) -> Result<Bytes, Error> {
-        let mut chunk = vec![0; chunk_length(&self.rest)];
-        if chunk.is_empty() {
-            return Ok(Bytes::new());
-        }
-        if let Some(read) = read_cached(&self.file, &mut chunk, self.rest.start) {
-            return self.take(chunk, read);
-        }
-        let (file, start) = (Arc::clone(&self.file), self.rest.start);
-        let work = spawn_blocking(move || {
-            let read = read_up_to(&file, &mut chunk, start)?;
-            Ok((chunk, read))
-        });
-        let (chunk, read) = work
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-            .map_err(|source| Error::from_io("read", &self.location, source))?;
-        self.take(chunk, read)
+    let there = reader.map.length().saturating_sub(reader.rest.start);
+    let length = reader.rest.len().min(CHUNK_BYTES).min(there);
+    if length == 0 {
+        return Err(short(&reader.location, &reader.map));
     }
-
-    /// Takes the first `read` bytes of `chunk` as the next ones of the range.
-    fn take(&mut self, mut chunk: Vec<u8>, read: usize) -> Result<Bytes, Error> {
-        if read == 0 && self.rest.start < self.rest.end {
-            let name = self.location.to_string();
-            return Err(Error::Short {
-                name,
-                actual: self.rest.start,
-            });
-        }
-        chunk.truncate(read);
-        self.rest.start += read as u64;
-        Ok(Bytes::from(chunk))
+    let chunk = reader.rest.start..reader.rest.start + length;
+    if !reader.map.is_resident(&chunk) {
+        let (map, name, wanted) = (
+            Arc::clone(&reader.map),
+            reader.location.clone(),
+            chunk.clone(),
+        );
+        blocking(move || {
+            map.fetch(&wanted)
+                .map_err(|source| Error::from_io("read", &name, source))
+        })
+        .await?;
     }
+    let bytes = reader.map.slice(chunk);
+    reader.rest.start += length;
+    Ok(Some((bytes, reader)))
 }
 
-fn chunk_length(rest: &Range<u64>) -> usize {
-    let length = rest.end.saturating_sub(rest.start).min(CHUNK_BYTES);
-    usize::try_from(length).expect("a chunk fits in memory")
-}
-
-/// Reads until the chunk is full or the file ends. Blocks.
-fn read_up_to(file: &File, chunk: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < chunk.len() {
-        match file.read_at(&mut chunk[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-/// Reads what can be had without waiting for the disk, if anything.
-fn read_cached(file: &File, chunk: &mut [u8], offset: u64) -> Option<usize> {
-    let buffers = &mut [IoSliceMut::new(chunk)];
-    loop {
-        match rustix::io::preadv2(file, buffers, offset, ReadWriteFlags::NOWAIT) {
-            Ok(0) => return None,
-            Ok(read) => return Some(read),
-            Err(Errno::INTR) => {}
-            // Not cached, or a filesystem that can't tell: the blocking way says what is wrong.
-            Err(_) => return None,
-        }
+/// The blob ends before what was asked for does.
+fn short(location: &Location, map: &Map) -> Error {
+    Error::Short {
+        name: location.to_string(),
+        actual: map.length() as u64,
     }
 }

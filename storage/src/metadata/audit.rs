@@ -1,5 +1,7 @@
 //! The audit log: who did what, from where, and whether they were let.
 
+use std::sync::Arc;
+
 use super::Metadata;
 use super::error::Error;
 use crate::clock::Timestamp;
@@ -59,9 +61,10 @@ impl Metadata {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn record_audit(&self, records: Vec<AuditRecord>) -> Result<(), Error> {
+    pub async fn record_audit(&self, records: impl Into<Arc<[AuditRecord]>>) -> Result<(), Error> {
+        let records = records.into();
         self.write(move |transaction| {
-            for record in &records {
+            for record in records.iter() {
                 transaction.execute(
                     "INSERT INTO audit
                          (at, principal, address, action, resource, outcome, request_id, detail)

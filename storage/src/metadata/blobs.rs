@@ -104,6 +104,7 @@ impl Metadata {
     /// # Errors
     ///
     /// [`Error::UploadUnknown`] when the upload's row is gone, as after a cancel;
+    /// [`Error::UploadMoved`] when it doesn't stand at the end of the blob;
     /// [`Error::RepositoryUnknown`]; or when the database fails.
     pub async fn finish_upload(&self, upload: FinishedUpload) -> Result<Stored, Error> {
         self.commit(upload.change.clone(), move |transaction, journal| {
@@ -169,6 +170,24 @@ impl Metadata {
             rows.into_iter()
                 .map(|mut row| row.parsed("a repository's name"))
                 .collect()
+        })
+        .await
+    }
+
+    /// Whether a blob lies at `location`, or did and waits to be removed.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn knows_location(&self, location: &Location) -> Result<bool, Error> {
+        let location = location.clone();
+        self.read(move |transaction| {
+            let row = transaction.query_one(
+                "SELECT location FROM blobs WHERE location = $1
+                 UNION ALL SELECT location FROM removals WHERE location = $1",
+                &[location.as_str().into()],
+            )?;
+            Ok(row.is_some())
         })
         .await
     }
@@ -268,10 +287,9 @@ fn finish_upload(
         change,
     } = upload;
     let now = change.now;
-    // A cancel that came first has discarded the bytes: recording them would make a broken blob.
-    if !uploads::remove(transaction, *id)? {
-        return Err(Error::UploadUnknown);
-    }
+    // A cancel that came first has discarded the bytes, and another writer has made them others:
+    // recording them would make a broken blob.
+    uploads::finish(transaction, *id, blob.size)?;
     let repository_id =
         repositories::require_for_push(transaction, journal, repository, *creation, now)?;
     transaction.execute(

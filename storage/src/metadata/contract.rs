@@ -21,12 +21,15 @@ mod collection;
 mod events;
 #[path = "contract_images.rs"]
 mod images;
+#[path = "contract_lists.rs"]
+pub(crate) mod lists;
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
 /// Runs the whole contract against an empty database.
 pub(crate) async fn holds(metadata: &Metadata) {
     an_upload_goes_on_and_becomes_a_blob(metadata).await;
+    two_writers_do_not_move_one_upload(metadata).await;
     an_upload_that_was_cancelled_becomes_nothing(metadata).await;
     open_uploads_are_limited_and_forgotten_ones_found(metadata).await;
     of_two_uploads_of_one_digest_one_waits_for_removal(metadata).await;
@@ -74,6 +77,13 @@ fn new_upload(repository: &RepositoryName) -> NewUpload {
     }
 }
 
+/// An upload that all of `content` has come for.
+fn whole_upload(repository: &RepositoryName, content: &str) -> NewUpload {
+    let mut upload = new_upload(repository);
+    upload.progress.offset = content.len() as u64;
+    upload
+}
+
 fn finished(upload: &NewUpload, content: &str) -> FinishedUpload {
     let location = format!("{}/{}", digest(content).hex(), upload.id);
     FinishedUpload {
@@ -91,7 +101,7 @@ fn finished(upload: &NewUpload, content: &str) -> FinishedUpload {
 
 /// Puts a blob into a repository, as a push does.
 async fn put_blob(metadata: &Metadata, repository: &RepositoryName, content: &str) -> Stored {
-    let upload = new_upload(repository);
+    let upload = whole_upload(repository, content);
     metadata.begin_upload(upload.clone()).await.expect("begun");
     metadata
         .finish_upload(finished(&upload, content))
@@ -146,8 +156,9 @@ async fn an_upload_goes_on_and_becomes_a_blob(metadata: &Metadata) {
     let mut progress = upload.progress.clone();
     progress.hasher.update(b"content");
     progress.offset = 7;
+    progress.state = "as the store says".into();
     metadata
-        .record_progress(upload.id, &progress, NOW)
+        .record_progress(upload.id, 0, &progress, NOW)
         .await
         .expect("recorded");
 
@@ -162,6 +173,7 @@ async fn an_upload_goes_on_and_becomes_a_blob(metadata: &Metadata) {
         (upload.principal.clone(), upload.epoch.clone())
     );
     assert_eq!(read.progress.offset, 7);
+    assert_eq!(read.progress.state, "as the store says");
     assert_eq!(read.progress.hasher.digest(), digest("content"));
     assert!(!metadata.repository_exists(&name).await.expect("read"));
 
@@ -181,6 +193,37 @@ async fn an_upload_goes_on_and_becomes_a_blob(metadata: &Metadata) {
     assert_eq!(blob, Some(finished.blob));
 }
 
+async fn two_writers_do_not_move_one_upload(metadata: &Metadata) {
+    let name = repository("uploads/raced");
+    let upload = new_upload(&name);
+    metadata.begin_upload(upload.clone()).await.expect("begun");
+    let at = |offset| Progress {
+        offset,
+        ..upload.progress.clone()
+    };
+    let record = |from, to| {
+        let progress = at(to);
+        async move {
+            metadata
+                .record_progress(upload.id, from, &progress, NOW)
+                .await
+        }
+    };
+    record(0, 4).await.expect("the first writer goes on");
+    let second = record(0, 9).await;
+    assert!(matches!(second, Err(Error::UploadMoved)), "{second:?}");
+    let early = metadata.finish_upload(finished(&upload, "seven..")).await;
+    assert!(matches!(early, Err(Error::UploadMoved)), "{early:?}");
+    record(4, 7).await.expect("the first writer goes on");
+    let finished = finished(&upload, "seven..");
+    let location = finished.blob.location.clone();
+    assert!(!metadata.knows_location(&location).await.expect("read"));
+    metadata.finish_upload(finished).await.expect("stored");
+    assert!(metadata.knows_location(&location).await.expect("read"));
+    let late = record(7, 9).await;
+    assert!(matches!(late, Err(Error::UploadUnknown)), "{late:?}");
+}
+
 async fn an_upload_that_was_cancelled_becomes_nothing(metadata: &Metadata) {
     let name = repository("uploads/cancelled");
     let upload = new_upload(&name);
@@ -190,7 +233,7 @@ async fn an_upload_that_was_cancelled_becomes_nothing(metadata: &Metadata) {
     let outcome = metadata.finish_upload(finished(&upload, "cancelled")).await;
     assert!(matches!(outcome, Err(Error::UploadUnknown)), "{outcome:?}");
     let outcome = metadata
-        .record_progress(upload.id, &upload.progress, NOW)
+        .record_progress(upload.id, 0, &upload.progress, NOW)
         .await;
     assert!(matches!(outcome, Err(Error::UploadUnknown)), "{outcome:?}");
     assert_eq!(
@@ -255,7 +298,7 @@ async fn of_two_uploads_of_one_digest_one_waits_for_removal(metadata: &Metadata)
         .await
         .expect("read")
         .expect("there");
-    let upload = new_upload(&name);
+    let upload = whole_upload(&name, "twice");
     metadata.begin_upload(upload.clone()).await.expect("begun");
     let second = finished(&upload, "twice");
     let stored = metadata
@@ -270,7 +313,7 @@ async fn of_two_uploads_of_one_digest_one_waits_for_removal(metadata: &Metadata)
     let removals: Vec<Location> = metadata.removals(10).await.expect("read");
     assert_eq!(removals, std::slice::from_ref(&second.blob.location));
     metadata
-        .removed(&second.blob.location)
+        .removed(std::slice::from_ref(&second.blob.location))
         .await
         .expect("removed");
     assert_eq!(metadata.removals(10).await.expect("read"), []);

@@ -188,7 +188,7 @@ async fn the_audit_log_is_read_from_its_end(metadata: &Metadata) {
         _ => record(number, "user/odd"),
     });
     metadata
-        .record_audit(records.collect())
+        .record_audit(records.collect::<Vec<_>>())
         .await
         .expect("written");
     let ask = |principal: Option<&str>, before: Option<i64>, limit: u64| {

@@ -28,6 +28,9 @@ pub enum Error {
     /// There is no such upload.
     #[error("the upload is unknown")]
     UploadUnknown,
+    /// Another writer has moved the upload since the caller looked.
+    #[error("the upload is no longer where it stood")]
+    UploadMoved,
     /// The caller has too many open uploads.
     #[error("{open} uploads are open, {limit} are allowed")]
     TooManyUploads {
@@ -47,6 +50,10 @@ pub enum Error {
     /// There is no room left for the database.
     #[error("no space left for the database")]
     Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database can't be asked now; the same call may do later on. What was to be written has
+    /// most likely not been, but where the connection was lost during the commit it may have been.
+    #[error("the database can not be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database failed.
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -60,5 +67,26 @@ impl Error {
     pub(crate) fn corrupt(column: &'static str, found: impl ToString) -> Self {
         let found = found.to_string();
         Self::Corrupt { column, found }
+    }
+
+    /// The failure of a transaction that several jobs shared, for each of them.
+    pub(crate) fn share(&self) -> Self {
+        let source = std::error::Error::source(self);
+        let text = source.map_or_else(|| self.to_string(), ToString::to_string);
+        match self {
+            Self::Full(_) => Self::Full(text.into()),
+            Self::Unavailable(_) => Self::Unavailable(text.into()),
+            Self::Closed => Self::Closed,
+            Self::RepositoryUnknown(_)
+            | Self::BlobUnknown(_)
+            | Self::ManifestUnknown(_)
+            | Self::ContentMissing(_)
+            | Self::TagImmutable { .. }
+            | Self::UploadUnknown
+            | Self::UploadMoved
+            | Self::TooManyUploads { .. }
+            | Self::Corrupt { .. }
+            | Self::Database(_) => Self::Database(text.into()),
+        }
     }
 }

@@ -393,7 +393,7 @@ impl Metadata {
             let mut row = row.ok_or_else(|| Error::corrupt("an event stream", stream.as_str()))?;
             let total = row.size("size_bytes")?;
             let rows = transaction.query(
-                "SELECT seq, at, LENGTH(event) FROM events WHERE stream = $1
+                "SELECT seq, at, OCTET_LENGTH(event) FROM events WHERE stream = $1
                  ORDER BY seq LIMIT $2",
                 &[name, limit.into()],
             )?;

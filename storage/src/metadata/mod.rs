@@ -31,6 +31,7 @@
 //! | `transaction` | the face of a database that methods are written against |
 //! | `database` | running methods on a database's threads |
 //! | [`sqlite`] | the driver for SQLite |
+//! | [`postgres`] | the driver for PostgreSQL |
 //!
 //! Times and names come in as values; nothing here looks at a clock or makes up a name.
 
@@ -47,6 +48,7 @@ mod events;
 mod images;
 mod jobs;
 mod manifests;
+pub mod postgres;
 pub mod provenance;
 mod referrers;
 mod removals;

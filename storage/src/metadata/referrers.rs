@@ -7,12 +7,14 @@ use super::error::Error;
 use super::transaction::Row;
 use crate::oci::{Descriptor, Digest, RepositoryName};
 
+// The repository stands as one value, so that the index gives the rows in their order and none is
+// sorted behind a join.
 const OF_SUBJECT: &str = "
     SELECT manifests.media_type, manifests.digest, manifests.size_bytes,
            manifests.artifact_type, manifests.annotations
     FROM manifests
-    JOIN repositories ON repositories.id = manifests.repository_id
-    WHERE repositories.name = $1 AND manifests.subject = $2 AND manifests.deleted_at IS NULL
+    WHERE manifests.repository_id = (SELECT id FROM repositories WHERE name = $1)
+      AND manifests.subject = $2 AND manifests.deleted_at IS NULL
       AND manifests.digest > $3
     ORDER BY manifests.digest LIMIT $4";
 
@@ -20,8 +22,8 @@ const OF_SUBJECT_AND_TYPE: &str = "
     SELECT manifests.media_type, manifests.digest, manifests.size_bytes,
            manifests.artifact_type, manifests.annotations
     FROM manifests
-    JOIN repositories ON repositories.id = manifests.repository_id
-    WHERE repositories.name = $1 AND manifests.subject = $2 AND manifests.deleted_at IS NULL
+    WHERE manifests.repository_id = (SELECT id FROM repositories WHERE name = $1)
+      AND manifests.subject = $2 AND manifests.deleted_at IS NULL
       AND manifests.artifact_type = $5 AND manifests.digest > $3
     ORDER BY manifests.digest LIMIT $4";
 

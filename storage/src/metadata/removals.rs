@@ -28,18 +28,20 @@ impl Metadata {
         .await
     }
 
-    /// Records that the bytes of a location are gone.
+    /// Records that the bytes of locations are gone.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn removed(&self, location: &Location) -> Result<(), Error> {
-        let location = location.clone();
+    pub async fn removed(&self, locations: &[Location]) -> Result<(), Error> {
+        let locations = locations.to_vec();
         self.write(move |transaction| {
-            transaction.execute(
-                "DELETE FROM removals WHERE location = $1",
-                &[location.as_str().into()],
-            )?;
+            for location in &locations {
+                transaction.execute(
+                    "DELETE FROM removals WHERE location = $1",
+                    &[location.as_str().into()],
+                )?;
+            }
             Ok(())
         })
         .await

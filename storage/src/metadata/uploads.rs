@@ -60,7 +60,7 @@ impl Metadata {
     pub async fn upload(&self, id: UploadId) -> Result<Option<Upload>, Error> {
         self.read(move |transaction| {
             let row = transaction.query_one(
-                "SELECT id, repository, principal, epoch, offset_bytes, hash_state
+                "SELECT id, repository, principal, epoch, offset_bytes, hash_state, state
                  FROM uploads WHERE id = $1",
                 &[id.to_string().as_str().into()],
             )?;
@@ -69,33 +69,37 @@ impl Metadata {
         .await
     }
 
-    /// Records how far an upload got.
+    /// Records how far an upload got that stood at `from`.
     ///
     /// # Errors
     ///
-    /// [`Error::UploadUnknown`], or when the database fails.
+    /// [`Error::UploadUnknown`]; [`Error::UploadMoved`] when it stands elsewhere, since then another
+    /// server has gone on with it; or when the database fails.
     pub async fn record_progress(
         &self,
         id: UploadId,
+        from: u64,
         progress: &Progress,
         now: Timestamp,
     ) -> Result<(), Error> {
         let progress = progress.clone();
         self.write(move |transaction| {
             let changed = transaction.execute(
-                "UPDATE uploads SET offset_bytes = $2, hash_state = $3, updated_at = $4
-                 WHERE id = $1",
+                "UPDATE uploads
+                 SET offset_bytes = $2, hash_state = $3, state = $4, updated_at = $5
+                 WHERE id = $1 AND offset_bytes = $6",
                 &[
                     id.to_string().as_str().into(),
                     progress.offset.into(),
                     progress.hasher.store().as_slice().into(),
+                    progress.state.as_str().into(),
                     now.into(),
+                    from.into(),
                 ],
             )?;
-            if changed == 0 {
-                Err(Error::UploadUnknown)
-            } else {
-                Ok(())
+            match changed {
+                0 => Err(moved_or_unknown(transaction, id)?),
+                _ => Ok(()),
             }
         })
         .await
@@ -125,7 +129,7 @@ impl Metadata {
         let epoch = epoch.to_owned();
         self.read(move |transaction| {
             let rows = transaction.query(
-                "SELECT id, repository, principal, epoch, offset_bytes, hash_state
+                "SELECT id, repository, principal, epoch, offset_bytes, hash_state, state
                  FROM uploads WHERE updated_at < $1 OR epoch <> $2
                  ORDER BY updated_at LIMIT $3",
                 &[since.into(), epoch.as_str().into(), limit.into()],
@@ -163,8 +167,9 @@ fn begin(transaction: &mut dyn Transaction, upload: &NewUpload) -> Result<(), Er
     }
     transaction.execute(
         "INSERT INTO uploads
-             (id, repository, principal, epoch, offset_bytes, hash_state, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+             (id, repository, principal, epoch, offset_bytes, hash_state, state, created_at,
+              updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
         &[
             upload.id.to_string().as_str().into(),
             upload.repository.as_str().into(),
@@ -172,6 +177,7 @@ fn begin(transaction: &mut dyn Transaction, upload: &NewUpload) -> Result<(), Er
             upload.epoch.as_str().into(),
             upload.progress.offset.into(),
             upload.progress.hasher.store().as_slice().into(),
+            upload.progress.state.as_str().into(),
             upload.now.into(),
         ],
     )?;
@@ -186,6 +192,34 @@ pub(super) fn remove(transaction: &mut dyn Transaction, id: UploadId) -> Result<
     Ok(removed > 0)
 }
 
+/// Ends an upload that stands at `offset`.
+pub(super) fn finish(
+    transaction: &mut dyn Transaction,
+    id: UploadId,
+    offset: u64,
+) -> Result<(), Error> {
+    let removed = transaction.execute(
+        "DELETE FROM uploads WHERE id = $1 AND offset_bytes = $2",
+        &[id.to_string().as_str().into(), offset.into()],
+    )?;
+    match removed {
+        0 => Err(moved_or_unknown(transaction, id)?),
+        _ => Ok(()),
+    }
+}
+
+/// Why no upload stands where the caller left it.
+fn moved_or_unknown(transaction: &mut dyn Transaction, id: UploadId) -> Result<Error, Error> {
+    let row = transaction.query_one(
+        "SELECT id FROM uploads WHERE id = $1",
+        &[id.to_string().as_str().into()],
+    )?;
+    Ok(match row {
+        Some(_) => Error::UploadMoved,
+        None => Error::UploadUnknown,
+    })
+}
+
 fn read(mut row: Row) -> Result<Upload, Error> {
     let id = row.parsed("an upload's id")?;
     let repository = row.parsed("an upload's repository")?;
@@ -194,11 +228,16 @@ fn read(mut row: Row) -> Result<Upload, Error> {
     let offset = row.size("an upload's offset")?;
     let hasher = Hasher::restore(&row.bytes("an upload's hash")?)
         .map_err(|error| Error::corrupt("an upload's hash", error))?;
+    let state = row.text("an upload's text")?;
     Ok(Upload {
         id,
         repository,
         principal,
         epoch,
-        progress: Progress { offset, hasher },
+        progress: Progress {
+            offset,
+            hasher,
+            state,
+        },
     })
 }

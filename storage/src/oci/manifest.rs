@@ -45,7 +45,14 @@ pub enum ManifestError {
     /// An index without a list.
     #[error("an index has a list of manifests")]
     ManifestsMissing,
+    /// The artifact's type is too long, or has signs that no type has.
+    #[error("artifactType is a media type, of at most {LONGEST_ARTIFACT_TYPE} letters")]
+    ArtifactType,
 }
+
+/// RFC 6838 allows 127 letters on each side of the slash. Referrers are looked up by this type, so
+/// it stands in an index, which takes no longer ones on every database.
+const LONGEST_ARTIFACT_TYPE: usize = 255;
 
 /// What a manifest refers to a piece of content as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,6 +127,12 @@ impl Manifest {
         let document: Document = serde_json::from_slice(&bytes).map_err(ManifestError::Json)?;
         let media_type = document.resolve_type(content_type)?;
         document.check_shape(&media_type)?;
+        let is_wrong = |text: &String| {
+            text.len() > LONGEST_ARTIFACT_TYPE || text.chars().any(char::is_control)
+        };
+        if document.artifact_type.as_ref().is_some_and(is_wrong) {
+            return Err(ManifestError::ArtifactType);
+        }
 
         // An artifact's type falls back to its config's, and only for images: the specification
         // has indexes say it themselves.

@@ -216,3 +216,25 @@ proptest! {
         let _ = Manifest::parse(Bytes::from(bytes), None);
     }
 }
+
+#[test]
+fn an_artifact_type_that_is_no_type_is_refused() {
+    for (artifact_type, is_taken) in [
+        ("a/".to_owned() + &"b".repeat(253), true),
+        ("a/".to_owned() + &"b".repeat(254), false),
+        ("a/b\0".to_owned(), false),
+    ] {
+        let document = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": artifact_type,
+            "config": {"mediaType": "a/b", "size": 2, "digest": Digest::of(Algorithm::Sha256, b"{}")},
+            "layers": [],
+        });
+        let parsed = Manifest::parse(document.to_string().into(), None);
+        match parsed {
+            Ok(_) => assert!(is_taken),
+            Err(error) => assert!(matches!(error, ManifestError::ArtifactType) && !is_taken),
+        }
+    }
+}

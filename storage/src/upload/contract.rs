@@ -1,11 +1,14 @@
 //! What every store of blobs and uploads must do, run against each of them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use super::{Hasher, Progress, UploadId, UploadStore};
 use crate::blob::{BlobStore, Error, Location};
+use crate::clock::{Clock as _, SystemClock};
 use crate::oci::{Algorithm, Digest};
 
 /// A store of both kinds.
@@ -21,6 +24,7 @@ pub(crate) async fn holds(store: &dyn Store) {
     a_finished_upload_can_be_finished_again(store).await;
     two_uploads_of_one_digest_lie_apart(store).await;
     what_is_discarded_is_gone(store).await;
+    what_is_left_behind_is_found_and_dropped(store).await;
     another_algorithm_reads_the_bytes_again(store).await;
     what_is_not_there_is_not_found(store).await;
 }
@@ -52,10 +56,12 @@ async fn upload(store: &dyn Store, bytes: &Bytes) -> Location {
     let digest = Digest::of(Algorithm::Sha256, bytes);
     assert_eq!(progress.offset, bytes.len() as u64);
     assert_eq!(progress.hasher.digest(), digest);
-    store
-        .finish(id, &digest)
+    let location = store
+        .finish(id, &progress, &digest)
         .await
-        .expect("the upload becomes a blob")
+        .expect("the upload becomes a blob");
+    store.settle(id, &location).await.expect("settled");
+    location
 }
 
 async fn read(store: &dyn Store, location: &Location, range: std::ops::Range<u64>) -> Bytes {
@@ -100,11 +106,12 @@ async fn an_upload_goes_on_behind_its_progress(store: &dyn Store) {
     let half = Progress {
         offset: half.offset,
         hasher: stored,
+        state: half.state,
     };
     let whole = append(store, id, half, &bytes.slice(300_000..)).await;
     assert_eq!(whole.hasher.digest(), Digest::of(Algorithm::Sha256, &bytes));
     let location = store
-        .finish(id, &whole.hasher.digest())
+        .finish(id, &whole, &whole.hasher.digest())
         .await
         .expect("finished");
     assert_eq!(read(store, &location, 0..700_000).await, bytes);
@@ -115,14 +122,14 @@ async fn bytes_that_are_missing_are_noticed(store: &dyn Store) {
     store.create(id).await.expect("an upload begins");
     let ahead = Progress {
         offset: 10,
-        hasher: Hasher::new(Algorithm::Sha256),
+        ..Progress::start(Algorithm::Sha256)
     };
-    let resumed = store.resume(id, ahead).await;
+    let resumed = store.resume(id, ahead.clone()).await;
     assert!(matches!(
         resumed.err(),
         Some(Error::Short { actual: 0, .. })
     ));
-    let rehashed = store.rehash(id, 10, Algorithm::Sha512).await;
+    let rehashed = store.rehash(id, &ahead, Algorithm::Sha512).await;
     assert!(matches!(
         rehashed.err(),
         Some(Error::Short { actual: 0, .. })
@@ -134,11 +141,12 @@ async fn a_finished_upload_can_be_finished_again(store: &dyn Store) {
     let bytes = content(1000);
     let id = new_id();
     store.create(id).await.expect("an upload begins");
-    append(store, id, Progress::start(Algorithm::Sha256), &bytes).await;
+    let progress = append(store, id, Progress::start(Algorithm::Sha256), &bytes).await;
     let digest = Digest::of(Algorithm::Sha256, &bytes);
-    let first = store.finish(id, &digest).await.expect("finished");
-    let second = store.finish(id, &digest).await.expect("finished again");
-    assert_eq!(first, second);
+    let first = store.finish(id, &progress, &digest).await;
+    let first = first.expect("finished");
+    let second = store.finish(id, &progress, &digest).await;
+    assert_eq!(second.expect("finished again"), first);
     assert_eq!(read(store, &first, 0..1000).await, bytes);
 }
 
@@ -162,39 +170,63 @@ async fn what_is_discarded_is_gone(store: &dyn Store) {
     let bytes = content(1000);
     let digest = Digest::of(Algorithm::Sha256, &bytes);
     let (open, unrecorded) = (new_id(), new_id());
+    let mut progress = Vec::new();
     for id in [open, unrecorded] {
         store.create(id).await.expect("an upload begins");
-        append(store, id, Progress::start(Algorithm::Sha256), &bytes).await;
+        progress.push(append(store, id, Progress::start(Algorithm::Sha256), &bytes).await);
     }
-    assert!(store.list().await.expect("listed").contains(&open));
-    let location = store.finish(unrecorded, &digest).await.expect("finished");
-    store.discard(open, Some(&digest)).await.expect("discarded");
-    store
-        .discard(open, Some(&digest))
-        .await
-        .expect("discarding again is no error");
-    store
-        .discard(unrecorded, Some(&digest))
-        .await
-        .expect("discarded");
-    assert!(!store.list().await.expect("listed").contains(&open));
+    assert!(has_left(store, open).await);
+    let location = store.finish(unrecorded, &progress[1], &digest).await;
+    let location = location.expect("finished");
+    for _ in 0..2 {
+        let discarded = store.discard(open, Some(&progress[0])).await;
+        discarded.expect("discarding again is no error");
+    }
+    let discarded = store.discard(unrecorded, Some(&progress[1])).await;
+    discarded.expect("discarded");
+    assert!(!has_left(store, open).await);
     assert!(store.read(&location, 0..1000).await.is_err());
-    let resumed = store.resume(open, Progress::start(Algorithm::Sha256)).await;
-    assert!(matches!(resumed.err(), Some(Error::NotFound { .. })));
+    let finished = store.finish(open, &progress[0], &digest).await;
+    assert!(matches!(finished.err(), Some(Error::NotFound { .. })));
+}
+
+async fn what_is_left_behind_is_found_and_dropped(store: &dyn Store) {
+    let id = new_id();
+    store.create(id).await.expect("an upload begins");
+    append(store, id, Progress::start(Algorithm::Sha256), &content(10)).await;
+    let later = SystemClock.now().after(Duration::from_secs(60));
+    for leftover in store.leftovers(None, later).await.expect("listed") {
+        if leftover.upload() == id {
+            store.drop_leftover(&leftover).await.expect("dropped");
+            let again = store.drop_leftover(&leftover).await;
+            again.expect("dropping again is no error");
+        }
+    }
+    assert!(!has_left(store, id).await);
+}
+
+/// Whether there are bytes of an upload.
+async fn has_left(store: &dyn Store, id: UploadId) -> bool {
+    let later = SystemClock.now().after(Duration::from_secs(60));
+    let listed = store.leftovers(None, later).await.expect("listed");
+    let behind = store.leftovers(Some(id), later).await.expect("listed");
+    assert!(behind.iter().all(|leftover| leftover.upload() > id));
+    listed.iter().any(|leftover| leftover.upload() == id)
 }
 
 async fn another_algorithm_reads_the_bytes_again(store: &dyn Store) {
     let bytes = content(2_500_000);
     let id = new_id();
     store.create(id).await.expect("an upload begins");
-    append(store, id, Progress::start(Algorithm::Sha256), &bytes).await;
+    let progress = append(store, id, Progress::start(Algorithm::Sha256), &bytes).await;
     let hasher = store
-        .rehash(id, 2_500_000, Algorithm::Sha512)
+        .rehash(id, &progress, Algorithm::Sha512)
         .await
         .expect("rehashed");
     let digest = Digest::of(Algorithm::Sha512, &bytes);
     assert_eq!(hasher.digest(), digest);
-    let location = store.finish(id, &digest).await.expect("finished");
+    let location = store.finish(id, &progress, &digest).await;
+    let location = location.expect("finished");
     assert_eq!(read(store, &location, 0..2_500_000).await, bytes);
 }
 
@@ -202,12 +234,6 @@ async fn what_is_not_there_is_not_found(store: &dyn Store) {
     let location: Location = "sha256/00/none".parse().expect("a location");
     assert!(matches!(
         store.read(&location, 0..1).await.err(),
-        Some(Error::NotFound { .. })
-    ));
-    let id = new_id();
-    let digest = Digest::of(Algorithm::Sha256, b"");
-    assert!(matches!(
-        store.finish(id, &digest).await.err(),
         Some(Error::NotFound { .. })
     ));
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
+
 /// Why a text is no upload's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an upload is named by a UUID in its usual form")]
@@ -21,6 +23,14 @@ impl UploadId {
     #[must_use]
     pub const fn new(uuid: Uuid) -> Self {
         Self(uuid)
+    }
+
+    /// The first name that an upload can have which begins at `moment`.
+    #[must_use]
+    pub fn first_at(moment: Timestamp) -> Self {
+        let milliseconds = u64::try_from(moment.as_micros() / 1000).unwrap_or_default();
+        let builder = uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]);
+        Self(builder.into_uuid())
     }
 }
 
@@ -54,6 +64,17 @@ impl fmt::Debug for UploadId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_in_the_order_of_their_beginnings() {
+        let now = Uuid::now_v7();
+        let (seconds, _) = now.get_timestamp().expect("version 7").to_unix();
+        let at = |seconds| UploadId::first_at(Timestamp::from_seconds(seconds));
+        let seconds = i64::try_from(seconds).expect("this century");
+        assert!(at(seconds) <= UploadId::new(now));
+        assert!(at(seconds + 1) > UploadId::new(now));
+        assert!(at(-1) <= at(0));
+    }
 
     #[test]
     fn one_upload_has_one_text() {

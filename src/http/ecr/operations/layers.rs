@@ -133,14 +133,17 @@ pub(super) async fn check(call: &Call, input: &Input) -> Result<Value, Error> {
 pub(super) async fn download_url(call: &Call, input: &Input) -> Result<Value, Error> {
     let name = input.repository()?;
     let digest = input.digest("layerDigest")?;
-    match call.state.registry.blob(&name, &digest).await {
-        Ok(_) => {}
+    let blob = match call.state.registry.blob(&name, &digest).await {
+        Ok(blob) => blob,
         Err(registry::Error::BlobUnknown(_)) => {
             let message =
                 format!("The layer with digest '{digest}' does not exist in the repository");
             return Err(Error::new("LayersNotFoundException", message));
         }
         Err(error) => return Err(error.into()),
+    };
+    if let Some(address) = call.state.registry.blob_address(&blob).await? {
+        return Ok(json!({"downloadUrl": address, "layerDigest": digest}));
     }
     let path = download::sign(&call.state, &name, &digest);
     Ok(json!({"downloadUrl": format!("{}{path}", call.base), "layerDigest": digest}))

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0003_images.sql"),
     include_str!("../../../migrations/sqlite/0004_events.sql"),
     include_str!("../../../migrations/sqlite/0005_collection.sql"),
+    include_str!("../../../migrations/sqlite/0006_upload_state.sql"),
 ];
 
 /// Runs the migrations that the database lacks.

@@ -15,6 +15,18 @@ async fn sqlite_holds_the_contract_of_the_metadata() {
 }
 
 #[tokio::test]
+async fn a_page_costs_the_same_however_long_its_list_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Sqlite::open(&folder.path().join("metadata.sqlite3")).expect("opened");
+    let planner = contract::lists::Planner {
+        explain: "EXPLAIN QUERY PLAN",
+        column: 3,
+        growing: &["SCAN ", "USE TEMP B-TREE"],
+    };
+    contract::lists::hold(Arc::new(database), planner).await;
+}
+
+#[tokio::test]
 async fn what_was_written_is_there_when_the_database_is_opened_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("metadata.sqlite3");

@@ -56,7 +56,7 @@ fn write(connection: &Connection, batch: Vec<Box<dyn Job>>) {
         };
         // After a full disk or a failing one SQLite may have rolled back all of it on its own.
         if let (Err(error), None, true) = (&outcome, &failure, connection.is_autocommit()) {
-            failure = Some(share(error));
+            failure = Some(error.share());
         }
         ran.push((job, outcome));
     }
@@ -70,7 +70,7 @@ fn write(connection: &Connection, batch: Vec<Box<dyn Job>>) {
     for (job, outcome) in ran {
         job.finish(match &failure {
             None => outcome,
-            Some(error) => Err(share(error)),
+            Some(error) => Err(error.share()),
         });
     }
 }
@@ -85,16 +85,4 @@ fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<(), Er
         run(connection, "RELEASE job")?;
     }
     outcome
-}
-
-/// The failure of a commit, for each of the jobs that it fails.
-fn share(error: &Error) -> Error {
-    match error {
-        Error::Full(source) => Error::Full(source.to_string().into()),
-        other => {
-            let source = std::error::Error::source(other);
-            let text = source.map_or_else(|| other.to_string(), ToString::to_string);
-            Error::Database(text.into())
-        }
-    }
 }
