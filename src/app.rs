@@ -39,7 +39,7 @@ use crate::registry::{
     self, Collector, Graces, Lifecycles, Rebuilder, Recorder, Registry, Scrubber,
 };
 use crate::shutdown::Shutdown;
-use crate::transfer::adopt::Adopter;
+use crate::transfer::adopt::{self, Adopter};
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -551,18 +551,42 @@ pub(crate) async fn registry_beside(config: &Config, office: &Office) -> Result<
     Ok(registry(config, office, &stores))
 }
 
-/// Who takes over the folder of another registry.
+/// Where another registry's tree lies that is taken over.
+#[derive(Clone, Debug)]
+pub(crate) enum OldPlace {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In the bucket, below a key.
+    Bucket(String),
+}
+
+/// Who takes over the tree of another registry; nothing where it lies elsewhere than our blobs.
 ///
 /// # Errors
 ///
-/// When the folder can't be used.
-pub(crate) fn adopter(config: &Config, office: &Office) -> Result<Adopter, Error> {
-    make_folders(config)?;
-    Ok(Adopter {
+/// When the stores can't be used.
+pub(crate) async fn adopter(
+    config: &Config,
+    office: &Office,
+    place: OldPlace,
+) -> Result<Option<Adopter>, Error> {
+    let old: Arc<dyn adopt::Old> = match (place, config.s3.is_on()) {
+        (OldPlace::Folder(root), false) => {
+            make_folders(config)?;
+            let disk = DiskStore::beside(config.data());
+            Arc::new(adopt::Folder { root, disk })
+        }
+        (OldPlace::Bucket(root), true) => {
+            let bucket = S3Store::open(bucket(config)).await?;
+            Arc::new(adopt::Bucket { root, bucket })
+        }
+        (OldPlace::Folder(_), true) | (OldPlace::Bucket(_), false) => return Ok(None),
+    };
+    Ok(Some(Adopter {
         metadata: office.metadata.clone(),
-        disk: DiskStore::beside(config.data()),
+        old,
         clock: Arc::clone(&office.clock),
-    })
+    }))
 }
 
 /// Makes the folders that a local disk's store has, unless a server has them. Nothing stays locked, so

@@ -1,8 +1,7 @@
-//! `wharf adopt`: taking over a docker-registry's folder in place.
+//! `wharf adopt`: taking over a docker-registry's folder, or its part of the bucket, in place.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use wharf_storage::disk::TakeIn;
@@ -10,19 +9,24 @@ use wharf_storage::disk::TakeIn;
 use super::error::Error;
 use super::office;
 use super::progress::shown;
-use crate::app;
+use crate::app::{self, OldPlace};
 use crate::config::Flags;
 use crate::transfer::adopt::{Adopted, Check, How, Tags};
 
 /// How often a terminal is told how far it got.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
+/// What is told where the tree and the blobs can't come together.
+const ELSEWHERE: &str = "a folder is taken over where blobs lie on the disk, and s3:KEY where they lie \
+                         in that bucket (s3.bucket)";
+
 /// What to take over, and how.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The root folder of the docker-registry, which holds docker/registry/v2
+    /// The root of the docker-registry, which holds docker/registry/v2: a folder, or s3:KEY where blobs
+    /// lie in the same bucket
     #[arg(value_name = "FOLDER")]
-    folder: PathBuf,
+    folder: String,
     /// Copy the bytes instead of giving them a second name
     #[arg(long)]
     copy: bool,
@@ -60,11 +64,19 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
         },
     };
     office::run(&flags, |office, config| async move {
-        let adopter = app::adopter(&config, &office)?;
+        let place = match folder.strip_prefix("s3:") {
+            Some(key) => OldPlace::Bucket(key.trim_matches('/').to_owned()),
+            None => OldPlace::Folder(folder.clone().into()),
+        };
+        if copy && matches!(place, OldPlace::Bucket(_)) {
+            return Err(Error::Transfer("in the bucket, nothing is copied".into()));
+        }
+        let adopter = app::adopter(&config, &office, place).await?;
+        let adopter = adopter.ok_or_else(|| Error::Transfer(ELSEWHERE.into()))?;
         let told = Cell::new(Instant::now());
         let is_terminal = io::stderr().is_terminal();
         let adopted = adopter
-            .run(&folder, how, |so_far| {
+            .run(how, |so_far| {
                 if is_terminal && told.get().elapsed() >= TELL_EVERY {
                     told.set(Instant::now());
                     eprint!("\r{}\x1b[K", line(so_far));
@@ -87,7 +99,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
         for tag in &adopted.kept_tags {
             println!("{tag} names something else here, and stays; --move-tags moves it");
         }
-        office.did("adopt", &folder.display().to_string()).await?;
+        office.did("adopt", &folder).await?;
         match adopted.left.is_empty() {
             true => Ok(()),
             false => Err(Error::NotCopied(adopted.left)),

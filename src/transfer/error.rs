@@ -133,7 +133,9 @@ impl Error {
             Self::Request { .. } => true,
             Self::Answer { status, .. } => *status >= 500 || *status == 429 || *status == 408,
             // A server that starts meanwhile may take an upload for a stray one.
-            Self::Registry(registry::Error::UploadUnknown) => true,
+            Self::Registry(
+                registry::Error::UploadUnknown | registry::Error::StoreUnavailable(_),
+            ) => true,
             Self::Registry(registry::Error::BodyBroken(source)) => {
                 source.downcast_ref::<Self>().is_some_and(Self::may_pass)
             }

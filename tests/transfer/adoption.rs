@@ -1,4 +1,4 @@
-//! A docker-registry's folder, taken over in place.
+//! A docker-registry's folder, or its part of a bucket, taken over in place.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{is_whole, push_blob, signed_index, wharf};
 use crate::api::digest;
 use crate::api::http::Client;
+use crate::support::s3::{ACCESS_KEY_ID, Bucket, SECRET_ACCESS_KEY};
 use crate::support::{Command, Registry, folder, image};
 
 /// All files below a folder with their bytes.
@@ -154,4 +155,76 @@ fn what_is_broken_there_is_told_and_left_and_the_rest_is_taken_over() {
         1,
         "it was copied"
     );
+}
+
+#[test]
+fn what_lies_in_the_bucket_is_taken_over_where_it_is() {
+    let bucket = Bucket::new();
+    let new = Registry::wharf_with(&[
+        ("WHARF__S3__BUCKET", bucket.name.as_str()),
+        ("WHARF__S3__ENDPOINT", bucket.endpoint.as_str()),
+        ("WHARF__S3__ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("WHARF__S3__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+        ("WHARF__S3__PREFIX", "registry/one"),
+    ]);
+    let on_bucket = |words: &[&str]| {
+        let command = wharf(&new, words.iter().copied());
+        let command = command.env("WHARF__S3__BUCKET", &bucket.name);
+        let command = command.env("WHARF__S3__ENDPOINT", &bucket.endpoint);
+        let command = command.env("WHARF__S3__ACCESS_KEY_ID", ACCESS_KEY_ID);
+        let command = command.env("WHARF__S3__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);
+        command.env("WHARF__S3__PREFIX", "registry/one")
+    };
+    // A docker-registry on a bucket has the same tree there as on a disk.
+    let (mut old, folder) = (Registry::debian(), folder());
+    let (index, signature) = signed_index(&old, folder.path(), "team/app");
+    let loose = push_blob(
+        &Client::new(old.base()),
+        "loose",
+        b"a blob without an image",
+    );
+    let wrong = push_blob(&Client::new(old.base()), "wrong", b"what is wrong");
+    old.kill();
+    fs::write(data_of(&old, &wrong), "WHAT IS WRONG").expect("written");
+    Command::tool("aws")
+        .args(["s3", "cp", "--recursive", "--only-show-errors"])
+        .arg(old.data())
+        .arg(format!("s3://{}/old/root", bucket.name))
+        .args(["--endpoint-url", &bucket.endpoint])
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("HOME", folder.path())
+        .succeeds();
+
+    let failed = on_bucket(&["adopt", "--verify", "s3:old/root"]).fails();
+    assert!(
+        failed.starts_with("error: wrong: ") && failed.contains(&wrong),
+        "{failed}"
+    );
+    assert_eq!(failed.lines().count(), 1, "{failed}");
+    let client = Client::new(new.base());
+    assert_eq!(is_whole(&client, "team/app", "v1"), index);
+    is_whole(&client, "team/app", &signature);
+    let blob = client.get(&format!("/v2/loose/blobs/{loose}"));
+    assert_eq!((blob.status, digest(&blob.body)), (200, loose));
+    assert_eq!(client.get(&format!("/v2/wrong/blobs/{wrong}")).status, 404);
+    assert_eq!(bucket.entries("registry/one/data"), 0, "nothing was copied");
+
+    // Again, and a database that is lost is made anew from what the bucket has.
+    let told = on_bucket(&["adopt", "s3:old/root"]).run();
+    assert!(
+        told.stdout.contains("8 blobs were known"),
+        "{}",
+        told.stdout
+    );
+    let target = format!("oci:{}", folder.path().join("exported").display());
+    let told = on_bucket(&["export", "--all-tags", "team/app", &target]).succeeds();
+    assert!(told.contains("copied 1 images"), "{told}");
+    let told = on_bucket(&["rebuild", "--merge"]).succeeds();
+    assert!(told.contains("found 9 blobs, of which 0 are new"), "{told}");
+    on_bucket(&["adopt", "/nowhere"]).fails();
+    let elsewhere = Registry::wharf();
+    let failed = wharf(&elsewhere, ["adopt", "s3:old/root"]).fails();
+    assert!(failed.contains("s3.bucket"), "{failed}");
 }

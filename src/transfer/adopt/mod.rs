@@ -1,45 +1,51 @@
-//! Taking over what a docker-registry keeps in a folder, in place.
+//! Taking over what a docker-registry keeps in a folder or in the bucket, in place.
 //!
-//! The bytes of blobs get a second name in the data folder (a hard link), so none are copied and the
-//! old tree stays whole. Manifests are read and go to the database. Blobs that no repository has are
-//! left, as are those that are manifests only.
+//! In a folder the bytes of blobs get a second name in the data folder (a hard link), so none are
+//! copied and the old tree stays whole. In the bucket they stay where they are, and their location
+//! leads there; from then on they are this registry's, which removes what it needs no more. Manifests
+//! are read and go to the database. Blobs that no repository has are left, as are those that are
+//! manifests only.
 //!
 //! It can be run again, after a break or to take in what was pushed to the old registry meanwhile: what
 //! is known stays as it is, and a tag that names something else here by now is left, unless it shall
 //! follow. A run that is killed may leave second names that the database doesn't know, of the last
 //! batch at most; `wharf rebuild --merge` takes them in.
+//!
+//! | module | job |
+//! |---|---|
+//! | `tree` | what lies where |
+//! | [`old`](Old) | what is asked of a place that holds such a tree |
+//! | [`folder`](Folder), [`bucket`](Bucket) | such places |
 
+mod bucket;
+mod folder;
+mod old;
 mod tree;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use uuid::Uuid;
-use wharf_storage::blob::{BlobStore as _, Location};
 use wharf_storage::clock::Clock;
-use wharf_storage::disk::{DiskStore, TakeIn};
+use wharf_storage::disk::TakeIn;
 use wharf_storage::metadata::{Blob, Change, Creation, ManifestPush, Metadata, MissingContent};
 use wharf_storage::oci::{ContentKind, Digest, Manifest, Reference, RepositoryName, Tag};
-use wharf_storage::upload::{Hasher, UploadId};
 
+pub use self::bucket::Bucket;
+pub use self::folder::Folder;
+pub use self::old::Old;
 use self::tree::Tree;
-use super::{Error, MANIFEST_LIMIT};
+use super::Error;
 use crate::registry;
 
 /// Who takes in, in the history of tags and in events.
 const ACTOR: &str = "adopt";
 /// How many blobs are taken in by one transaction.
 const BATCH: usize = 200;
-/// How many files are linked or read at once.
-const FILES: usize = 4;
+/// How many files are taken in or read at once.
+const FILES: usize = 8;
 /// How many transactions may wait for one commit.
 const COMMITS: usize = 32;
-/// How many bytes are hashed at once.
-const PIECE: usize = 1 << 20;
 
 /// How to take over.
 #[derive(Clone, Copy, Debug)]
@@ -98,8 +104,8 @@ pub struct Adopted {
 pub struct Adopter {
     /// Where to.
     pub metadata: Metadata,
-    /// Where the bytes go.
-    pub disk: DiskStore,
+    /// Where from, and how the bytes come.
+    pub old: Arc<dyn Old>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -121,25 +127,15 @@ struct Work<'a> {
 }
 
 impl Adopter {
-    /// Takes over what lies in a folder. `tell` hears how far it got.
+    /// Takes over what lies there. `tell` hears how far it got.
     ///
     /// # Errors
     ///
-    /// When the folder is none of docker-registry, or one of both can't be used. What is wrong with
-    /// single things is told in the outcome.
-    pub async fn run(
-        &self,
-        folder: &Path,
-        how: How,
-        tell: impl Fn(&Adopted),
-    ) -> Result<Adopted, Error> {
-        let folder = folder.to_owned();
-        let (tree, (repositories, unnamed)) = blocking(move || {
-            let tree = Tree::open(&folder)?;
-            let repositories = tree.repositories()?;
-            Ok((tree, repositories))
-        })
-        .await?;
+    /// When there is no such tree, or one of both places can't be used. What is wrong with single things
+    /// is told in the outcome.
+    pub async fn run(&self, how: How, tell: impl Fn(&Adopted)) -> Result<Adopted, Error> {
+        let tree = Tree::open(Arc::clone(&self.old)).await?;
+        let (repositories, unnamed) = tree.repositories().await?;
         let mut work = Work {
             adopter: self,
             tree,
@@ -169,18 +165,22 @@ impl Work<'_> {
         repository: &RepositoryName,
         tell: &impl Fn(&Adopted),
     ) -> Result<(), Error> {
-        let (tree, name) = (self.tree.clone(), repository.clone());
-        let contents = blocking(move || tree.contents(&name)).await?;
+        let contents = self.tree.contents(repository).await?;
         let manifests = self.manifests(repository, contents.manifests).await?;
 
         let mut blobs: BTreeSet<Digest> = contents.layers.iter().cloned().collect();
+        let mut named = BTreeSet::new();
         for found in &manifests {
             let references = found.manifest.references().iter();
-            let named = references.filter(|named| named.kind != ContentKind::Manifest);
+            let of_blobs = references.filter(|named| named.kind != ContentKind::Manifest);
+            named.extend(of_blobs.map(|named| named.digest.clone()));
+        }
+        for digest in named {
             // A layer that lies elsewhere, or that was lost, has no file.
-            let named = named.map(|named| &named.digest);
-            let there = named.filter(|digest| self.tree.data(digest).exists());
-            blobs.extend(there.cloned());
+            let is_new = !blobs.contains(&digest) && !self.seen.contains(&digest);
+            if is_new && self.adopter.old.has(&Tree::data(&digest)).await? {
+                blobs.insert(digest);
+            }
         }
         let mut unseen: Vec<Digest> = Vec::new();
         for blob in blobs {
@@ -270,14 +270,18 @@ impl Work<'_> {
         repository: &RepositoryName,
         digests: Vec<Digest>,
     ) -> Result<Vec<Found>, Error> {
+        let old = &self.adopter.old;
         let read: Vec<Result<Found, String>> = stream::iter(digests)
-            .map(|digest| {
-                let path = self.tree.data(&digest);
-                async move {
-                    let named = digest.clone();
-                    let read = blocking(move || Ok(manifest(digest, &path))).await;
-                    read.map(|read| read.map_err(|why| format!("{repository}@{named}: {why}")))
-                }
+            .map(|digest| async move {
+                let named = digest.clone();
+                let bytes = old.file(&Tree::data(&digest)).await;
+                let read = match bytes {
+                    Ok(Some(bytes)) => manifest(digest, bytes),
+                    Ok(None) => Err("the bytes are missing".to_owned()),
+                    Err(Error::TooLong { .. }) => Err("it is too long".to_owned()),
+                    Err(error) => return Err(error),
+                };
+                Ok(read.map_err(|why| format!("{repository}@{named}: {why}")))
             })
             .buffered(FILES)
             .try_collect()
@@ -294,30 +298,17 @@ impl Work<'_> {
 
     /// Takes in those of some blobs that are not known.
     async fn blobs(&mut self, repository: &RepositoryName, batch: &[Digest]) -> Result<(), Error> {
-        let (metadata, disk) = (&self.adopter.metadata, &self.adopter.disk);
+        let (metadata, old) = (&self.adopter.metadata, &self.adopter.old);
         let known = metadata.blob_locations(batch.to_vec()).await;
         let known = known.map_err(registry::Error::from)?;
         self.adopted.known_blobs += known.len() as u64;
         let unknown = batch.iter().filter(|digest| !known.contains_key(digest));
         let how = self.how;
         let taken: Vec<Result<Blob, String>> = stream::iter(unknown)
-            .map(|digest| {
-                let path = self.tree.data(digest);
-                async move {
-                    let size = match checked(digest, path.clone(), how.check).await? {
-                        Ok(size) => size,
-                        Err(why) => return Ok(Err(format!("{repository}: {digest}: {why}"))),
-                    };
-                    let id = UploadId::new(Uuid::now_v7());
-                    let taken = disk.take_in(path.clone(), digest, id, how.bytes).await;
-                    let location = taken.map_err(|source| refused(path, source))?;
-                    let digest = digest.clone();
-                    Ok::<_, Error>(Ok(Blob {
-                        digest,
-                        size,
-                        location,
-                    }))
-                }
+            .map(|digest| async move {
+                let taken = old.take_in(&Tree::data(digest), digest, how).await?;
+                let why = |why| format!("{repository}: {digest}: {why}");
+                Ok::<_, Error>(taken.map_err(why))
             })
             .buffer_unordered(FILES)
             .try_collect()
@@ -333,127 +324,62 @@ impl Work<'_> {
             return Ok(());
         }
         // They are durable before the database names them.
-        disk.sync_blobs().await.map_err(registry::Error::from)?;
-        self.adopted.blobs += blobs.len() as u64;
-        self.adopted.bytes += blobs.iter().map(|blob| blob.size).sum::<u64>();
+        old.sync().await?;
         let (found, now) = (blobs.clone(), self.adopter.clock.now());
-        let new = metadata
-            .adopt_blobs(found, now)
-            .await
-            .map_err(registry::Error::from)?;
-        if new < blobs.len() as u64 {
-            self.give_back(blobs).await?;
-        }
-        Ok(())
+        let adopted = metadata.adopt_blobs(found, now).await;
+        adopted.map_err(registry::Error::from)?;
+        self.settle(repository, blobs).await
     }
 
-    /// Removes the second names of blobs that somebody pushed meanwhile.
-    async fn give_back(&self, blobs: Vec<Blob>) -> Result<(), Error> {
+    /// Looks what became of blobs that were taken in: somebody may have pushed one meanwhile, or
+    /// removed one that was this registry's before.
+    async fn settle(&mut self, repository: &RepositoryName, blobs: Vec<Blob>) -> Result<(), Error> {
+        let (metadata, old) = (&self.adopter.metadata, &self.adopter.old);
         let digests = blobs.iter().map(|blob| blob.digest.clone()).collect();
-        let recorded = self.adopter.metadata.blob_locations(digests).await;
-        let recorded: HashMap<Digest, Location> = recorded.map_err(registry::Error::from)?;
-        for blob in blobs {
-            if recorded.get(&blob.digest) != Some(&blob.location) {
-                let removed = self.adopter.disk.remove(&blob.location).await;
-                removed.map_err(registry::Error::from)?;
+        let recorded = metadata.blob_locations(digests).await;
+        let recorded = recorded.map_err(registry::Error::from)?;
+        let looked: Vec<(Blob, bool)> = stream::iter(blobs)
+            .map(|blob| async move { Ok::<_, Error>((blob.clone(), old.still_has(&blob).await?)) })
+            .buffer_unordered(FILES)
+            .try_collect()
+            .await?;
+        let mut gone = Vec::new();
+        for (blob, is_there) in looked {
+            let digest = &blob.digest;
+            match recorded.get(digest) {
+                Some(location) if *location == blob.location && is_there => {
+                    self.adopted.blobs += 1;
+                    self.adopted.bytes += blob.size;
+                    continue;
+                }
+                Some(location) if *location == blob.location => gone.push(blob.clone()),
+                Some(_) => self.adopted.known_blobs += 1,
+                None => {
+                    let why = "its bytes are being removed; try again later";
+                    self.adopted
+                        .left
+                        .push(format!("{repository}: {digest}: {why}"));
+                }
+            }
+            if !gone.contains(&blob) {
+                old.give_back(&blob.location).await?;
             }
         }
-        Ok(())
-    }
-}
-
-/// Why a file was not taken in, with what helps.
-fn refused(path: PathBuf, source: io::Error) -> Error {
-    let message = match source.kind() {
-        io::ErrorKind::CrossesDevices => {
-            "it lies on another file system than the data folder: move the data folder there, or copy \
-             the bytes by --copy"
+        for blob in &gone {
+            let line = format!("{repository}: {}: the bytes are gone", blob.digest);
+            self.adopted.left.push(line);
         }
-        io::ErrorKind::PermissionDenied => {
-            "only the owner of the files, or root, may give them a second name: run it as one of \
-             them, or copy the bytes by --copy"
-        }
-        _ => {
-            return Error::Io {
-                action: "take in",
-                path,
-                source,
-            };
-        }
-    };
-    Error::Io {
-        action: "take in",
-        path,
-        source: io::Error::new(source.kind(), message),
-    }
-}
-
-/// The length of a file, or what is wrong with it.
-async fn checked(
-    digest: &Digest,
-    path: PathBuf,
-    check: Check,
-) -> Result<Result<u64, String>, Error> {
-    let digest = digest.clone();
-    blocking(move || {
-        let read = || hashed(&digest, &path).map(|(length, actual)| (length, Some(actual)));
-        let looked = match (check, fs::metadata(&path)) {
-            // An empty file is what a crash of a registry that syncs nothing leaves.
-            (Check::Trust, Ok(found)) if found.len() > 0 => Ok((found.len(), None)),
-            (Check::Trust | Check::Read, Ok(_)) => read(),
-            (_, Err(error)) => Err(error),
-        };
-        match looked {
-            Ok((_, Some(actual))) if actual != digest => {
-                Ok(Err(format!("the bytes have digest {actual}")))
-            }
-            Ok((length, _)) => Ok(Ok(length)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Err("the bytes are missing".to_owned()))
-            }
-            Err(source) => Err(Error::Io {
-                action: "read",
-                path,
-                source,
-            }),
-        }
-    })
-    .await
-}
-
-fn hashed(digest: &Digest, path: &Path) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path)?;
-    let mut hasher = Hasher::new(digest.algorithm());
-    let (mut piece, mut length) = (vec![0; PIECE], 0);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok((length, hasher.digest())),
-            read => {
-                hasher.update(&piece[..read]);
-                length += read as u64;
-            }
-        }
+        let quarantined = metadata.quarantine(gone, self.adopter.clock.now()).await;
+        Ok(quarantined.map_err(registry::Error::from)?)
     }
 }
 
 /// A manifest, or what is wrong with it.
-fn manifest(digest: Digest, path: &Path) -> Result<Found, String> {
-    let length = fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > MANIFEST_LIMIT as u64 {
-        return Err(format!("it is longer than {MANIFEST_LIMIT} bytes"));
-    }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+fn manifest(digest: Digest, bytes: bytes::Bytes) -> Result<Found, String> {
     let actual = Digest::of(digest.algorithm(), &bytes);
     if actual != digest {
         return Err(format!("the bytes have digest {actual}"));
     }
-    let manifest = Manifest::parse(bytes.into(), None).map_err(|error| error.to_string())?;
+    let manifest = Manifest::parse(bytes, None).map_err(|error| error.to_string())?;
     Ok(Found { digest, manifest })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let joined = tokio::task::spawn_blocking(work).await;
-    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

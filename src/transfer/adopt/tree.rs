@@ -1,4 +1,4 @@
-//! The folder of a docker-registry, as it keeps it.
+//! The tree of a docker-registry, as it keeps it.
 //!
 //! ```text
 //! docker/registry/v2/
@@ -8,24 +8,25 @@
 //!   repositories/<name>/_manifests/tags/<tag>/current/link      what a tag names
 //! ```
 //!
-//! A link is a file with a digest. What was deleted has its folder, and no link in it. Everything here
-//! blocks.
+//! A link is a file with a digest. What was deleted has its folder, and no link in it.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wharf_storage::oci::{Algorithm, Digest, RepositoryName, Tag};
 
 use super::super::Error;
+use super::old::Old;
 
 /// Where the tree begins below the root that docker-registry is given.
 const BELOW: &str = "docker/registry/v2";
+/// How many links are read at once.
+const READERS: usize = 16;
 
-/// A docker-registry's folder.
+/// A docker-registry's tree.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
-    root: PathBuf,
+    old: Arc<dyn Old>,
 }
 
 /// What a repository of it has.
@@ -37,47 +38,38 @@ pub(super) struct Contents {
 }
 
 impl Tree {
-    /// The tree of a folder, which is docker-registry's root, or `docker/registry/v2` below it.
-    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
-        let roots = [folder.join(BELOW), folder.to_owned()];
-        let is_tree =
-            |root: &PathBuf| root.join("repositories").is_dir() && root.join("blobs").is_dir();
-        match roots.into_iter().find(is_tree) {
-            Some(root) => Ok(Self { root }),
-            None => Err(Error::NotFound {
-                place: folder.display().to_string(),
+    /// The tree of a place.
+    pub(super) async fn open(old: Arc<dyn Old>) -> Result<Self, Error> {
+        let found = old.folders(BELOW).await?;
+        let has = |name: &str| found.iter().any(|folder| folder == name);
+        match has("repositories") && has("blobs") {
+            true => Ok(Self { old }),
+            false => Err(Error::NotFound {
+                place: old.shown().display().to_string(),
                 what: format!("{BELOW} with repositories and blobs"),
             }),
         }
     }
 
     /// The repositories, and the folders that are like one and have no name that can be used.
-    pub(super) fn repositories(&self) -> Result<(Vec<RepositoryName>, Vec<String>), Error> {
-        let root = self.root.join("repositories");
+    pub(super) async fn repositories(&self) -> Result<(Vec<RepositoryName>, Vec<String>), Error> {
+        let root = format!("{BELOW}/repositories");
         let (mut found, mut unnamed) = (Vec::new(), Vec::new());
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
+        let mut names = vec![String::new()];
+        while let Some(name) = names.pop() {
             let mut is_repository = false;
-            for name in names(&folder)? {
-                match name.as_str() {
+            for folder in self.old.folders(&format!("{root}/{name}")).await? {
+                match folder.as_str() {
                     "_manifests" | "_layers" => is_repository = true,
-                    name if name.starts_with('_') => {}
-                    name => {
-                        let below = folder.join(name);
-                        if below.is_dir() {
-                            folders.push(below);
-                        }
-                    }
+                    folder if folder.starts_with('_') => {}
+                    folder if name.is_empty() => names.push(folder.to_owned()),
+                    folder => names.push(format!("{name}/{folder}")),
                 }
             }
             if is_repository {
-                let name = folder
-                    .strip_prefix(&root)
-                    .unwrap_or(&folder)
-                    .to_string_lossy();
                 match name.parse() {
                     Ok(name) => found.push(name),
-                    Err(_) => unnamed.push(name.into_owned()),
+                    Err(_) => unnamed.push(name),
                 }
             }
         }
@@ -86,76 +78,61 @@ impl Tree {
     }
 
     /// What a repository has.
-    pub(super) fn contents(&self, repository: &RepositoryName) -> Result<Contents, Error> {
-        let folder = self.root.join("repositories").join(repository.as_str());
-        let tags = folder.join("_manifests/tags");
-        let mut contents = Contents {
-            layers: links(&folder.join("_layers"))?,
-            manifests: links(&folder.join("_manifests/revisions"))?,
-            tags: Vec::new(),
-        };
-        for name in names(&tags)? {
-            let link = link(&tags.join(&name).join("current/link"))?;
-            if let (Ok(tag), Some(digest)) = (name.parse(), link) {
-                contents.tags.push((tag, digest));
-            }
-        }
-        Ok(contents)
+    pub(super) async fn contents(&self, repository: &RepositoryName) -> Result<Contents, Error> {
+        let root = format!("{BELOW}/repositories/{repository}");
+        let tags = format!("{root}/_manifests/tags");
+        let names = self.old.folders(&tags).await?;
+        let tags: Vec<Option<(Tag, Digest)>> = stream::iter(names)
+            .map(|name| {
+                let path = format!("{tags}/{name}/current/link");
+                async move {
+                    let digest = self.link(path).await?;
+                    Ok::<_, Error>(name.parse().ok().zip(digest))
+                }
+            })
+            .buffered(READERS)
+            .try_collect()
+            .await?;
+        Ok(Contents {
+            layers: self.links(&format!("{root}/_layers")).await?,
+            manifests: self.links(&format!("{root}/_manifests/revisions")).await?,
+            tags: tags.into_iter().flatten().collect(),
+        })
     }
 
     /// The file with the bytes of a digest.
-    pub(super) fn data(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn data(digest: &Digest) -> String {
         let (algorithm, hex) = (digest.algorithm(), digest.hex());
-        let below = format!("blobs/{algorithm}/{}/{hex}/data", &hex[..2]);
-        self.root.join(below)
+        format!("{BELOW}/blobs/{algorithm}/{}/{hex}/data", &hex[..2])
     }
-}
 
-/// The digests in a folder that have a link.
-fn links(folder: &Path) -> Result<Vec<Digest>, Error> {
-    let mut found = Vec::new();
-    for algorithm in Algorithm::ALL {
-        let folder = folder.join(algorithm.as_str());
-        for hex in names(&folder)? {
-            let Ok(digest) = format!("{algorithm}:{hex}").parse::<Digest>() else {
-                continue;
-            };
-            if link(&folder.join(&hex).join("link"))?.as_ref() == Some(&digest) {
-                found.push(digest);
-            }
+    /// The digests in a folder that have a link.
+    async fn links(&self, folder: &str) -> Result<Vec<Digest>, Error> {
+        let mut found = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let folder = format!("{folder}/{algorithm}");
+            let names = self.old.folders(&folder).await?;
+            let links: Vec<Option<Digest>> = stream::iter(names)
+                .map(|hex| {
+                    let path = format!("{folder}/{hex}/link");
+                    async move {
+                        let digest = format!("{algorithm}:{hex}").parse::<Digest>().ok();
+                        let link = self.link(path).await?;
+                        Ok::<_, Error>(link.filter(|link| digest.as_ref() == Some(link)))
+                    }
+                })
+                .buffered(READERS)
+                .try_collect()
+                .await?;
+            found.extend(links.into_iter().flatten());
         }
+        Ok(found)
     }
-    Ok(found)
-}
 
-/// What a link names, where it is there and names something.
-fn link(path: &Path) -> Result<Option<Digest>, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim().parse().ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed(path, source)),
-    }
-}
-
-/// The names in a folder, which may be missing.
-fn names(folder: &Path) -> Result<Vec<String>, Error> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|source| failed(folder, source))?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(|source| failed(folder, source))?.file_name();
-        names.extend(name.into_string().ok());
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-fn failed(path: &Path, source: io::Error) -> Error {
-    Error::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
+    /// What a link names, where it is there and names something.
+    async fn link(&self, path: String) -> Result<Option<Digest>, Error> {
+        let bytes = self.old.file(&path).await?;
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes.into()).ok());
+        Ok(text.and_then(|text| text.trim().parse().ok()))
     }
 }

@@ -23,6 +23,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | `adopt` | takes in objects that another program left |
 //! | `append` | hashes what arrives, and sends it in parts |
 //! | `gather` | memory and files where it gathers |
 //! | `parts` | how long parts are |
@@ -34,6 +35,7 @@
 //! | `request` | the requests that object_store has no call for |
 //! | `error` | what the store's answers mean |
 
+mod adopt;
 mod append;
 mod assemble;
 mod error;
@@ -287,7 +289,7 @@ fn builder(settings: &Settings) -> AmazonS3Builder {
 
 impl Shared {
     fn path(&self, location: &Location) -> Path {
-        self.folder(location.as_str())
+        adopt::key(location).unwrap_or_else(|| self.folder(location.as_str()))
     }
 
     /// The key under the prefix.
