@@ -193,8 +193,8 @@ impl Stores {
         })
     }
 
-    /// The stores, beside a server that may have the data folder. What makes new files there may be
-    /// done (see `transfer::own`); what ends others' uploads may not.
+    /// The stores, beside a server that may have the data folder: what changes a local disk is not
+    /// for this.
     async fn beside(config: &Config) -> Result<Self, Error> {
         Ok(match config.s3.is_on() {
             true => Self::of(S3Store::open(bucket(config)).await?),
@@ -544,10 +544,10 @@ pub(crate) async fn blobs_to_read(config: &Config) -> Result<Arc<dyn BlobStore>,
 ///
 /// When the stores can't be used.
 pub(crate) async fn registry_beside(config: &Config, office: &Office) -> Result<Registry, Error> {
-    if !config.s3.is_on() {
-        make_folders(config)?;
-    }
-    let stores = Stores::beside(config).await?;
+    let stores = match config.s3.is_on() {
+        true => Stores::beside(config).await?,
+        false => Stores::of(DiskStore::beside_to_write(config.data())?),
+    };
     Ok(registry(config, office, &stores))
 }
 
@@ -572,8 +572,7 @@ pub(crate) async fn adopter(
 ) -> Result<Option<Adopter>, Error> {
     let old: Arc<dyn adopt::Old> = match (place, config.s3.is_on()) {
         (OldPlace::Folder(root), false) => {
-            make_folders(config)?;
-            let disk = DiskStore::beside(config.data());
+            let disk = DiskStore::beside_to_write(config.data())?;
             Arc::new(adopt::Folder { root, disk })
         }
         (OldPlace::Bucket(root), true) => {
@@ -587,15 +586,6 @@ pub(crate) async fn adopter(
         old,
         clock: Arc::clone(&office.clock),
     }))
-}
-
-/// Makes the folders that a local disk's store has, unless a server has them. Nothing stays locked, so
-/// that a server can start meanwhile.
-fn make_folders(config: &Config) -> Result<(), Error> {
-    match DiskStore::open(config.data()) {
-        Ok(_) | Err(disk::OpenError::Locked(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running

@@ -106,7 +106,7 @@ enum Command {
     Export(export::Arguments),
     /// Copy images of a layout, an archive or another registry into this one
     Import(import::Arguments),
-    /// Take over a docker-registry's folder in place, without copying its bytes
+    /// Take over a docker-registry's folder or bucket in place, without copying its bytes
     Adopt(adopt::Arguments),
     /// Make a lost database anew, as far as the bytes and the records beside them tell
     Rebuild(rebuild::Arguments),

@@ -144,7 +144,7 @@ fn is_being_removed(transaction: &mut dyn Transaction, location: &Location) -> R
         return Ok(false);
     };
     let rows = transaction.query(
-        "SELECT location FROM removals WHERE location > 'adopted/' AND location < 'adopted0'",
+        "SELECT location FROM removals WHERE location LIKE 'adopted/%'",
         &[],
     )?;
     for mut row in rows {

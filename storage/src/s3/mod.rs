@@ -13,6 +13,9 @@
 //! once: a blob that is pushed again gets another one, so a removal that comes late can't take the
 //! new bytes away, and nothing relies on conditional writes, which some stores ignore.
 //!
+//! What another program left in the bucket can be taken in where it lies (`adopt`); its location names
+//! the key, which may be anywhere in the bucket.
+//!
 //! How far an upload got stands in its row alone (`state`): the multipart, its parts with their
 //! entity tags, and the pieces. So any server goes on with it. Parts are completed by their tags,
 //! which name their content; a server that was thought dead and writes a part again makes the
