@@ -39,6 +39,7 @@ use crate::registry::{
     self, Collector, Graces, Lifecycles, Rebuilder, Recorder, Registry, Scrubber,
 };
 use crate::shutdown::Shutdown;
+use crate::transfer::adopt::{self, Adopter};
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
@@ -610,6 +611,56 @@ pub(crate) async fn rebuilder(office: &Office, config: &Config) -> Result<Rebuil
 /// When the store can't be used.
 pub(crate) async fn blobs_to_read(config: &Config) -> Result<Arc<dyn BlobStore>, Error> {
     Ok(Stores::beside(config).await?.blobs)
+}
+
+/// The registry on its stores, for working beside a server that runs, or without one.
+///
+/// # Errors
+///
+/// When the stores can't be used.
+pub(crate) async fn registry_beside(config: &Config, office: &Office) -> Result<Registry, Error> {
+    let stores = match config.s3.is_on() {
+        true => Stores::beside(config).await?,
+        false => Stores::of(DiskStore::beside_to_write(config.data())?),
+    };
+    Ok(registry(config, office, &stores))
+}
+
+/// Where another registry's tree lies that is taken over.
+#[derive(Clone, Debug)]
+pub(crate) enum OldPlace {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In the bucket, below a key.
+    Bucket(String),
+}
+
+/// Who takes over the tree of another registry; nothing where it lies elsewhere than our blobs.
+///
+/// # Errors
+///
+/// When the stores can't be used.
+pub(crate) async fn adopter(
+    config: &Config,
+    office: &Office,
+    place: OldPlace,
+) -> Result<Option<Adopter>, Error> {
+    let old: Arc<dyn adopt::Old> = match (place, config.s3.is_on()) {
+        (OldPlace::Folder(root), false) => {
+            let disk = DiskStore::beside_to_write(config.data())?;
+            Arc::new(adopt::Folder { root, disk })
+        }
+        (OldPlace::Bucket(root), true) => {
+            let bucket = S3Store::open(bucket(config)).await?;
+            Arc::new(adopt::Bucket { root, bucket })
+        }
+        (OldPlace::Folder(_), true) | (OldPlace::Bucket(_), false) => return Ok(None),
+    };
+    Ok(Some(Adopter {
+        metadata: office.metadata.clone(),
+        old,
+        clock: Arc::clone(&office.clock),
+    }))
 }
 
 /// Removes the bytes that wait for removal, and tells of how many blobs; nothing where a running

@@ -16,3 +16,4 @@ pub mod outbound;
 pub mod registry;
 pub mod shutdown;
 pub mod telemetry;
+pub mod transfer;

@@ -14,6 +14,7 @@
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
 //! | `scale` | several servers, PostgreSQL, and blobs in a bucket |
+//! | `transfer` | images to and from other places, and a docker-registry taken over |
 //! | `support` | servers, clients and images that tests are made of |
 
 mod access;
@@ -29,3 +30,4 @@ mod operation;
 mod own_suite;
 mod scale;
 mod support;
+mod transfer;

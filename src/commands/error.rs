@@ -9,7 +9,8 @@ use wharf_auth::administration;
 
 use crate::events::{endpoints, feed};
 use crate::explanation::QuestionError;
-use crate::{app, config, telemetry};
+use crate::transfer::remote::CredentialsError;
+use crate::{app, config, telemetry, transfer};
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,18 @@ pub(super) enum Error {
     /// The database is not made anew.
     #[error("{0}")]
     Rebuild(String),
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Transfer(String),
+    /// Nothing was copied.
+    #[error(transparent)]
+    Copy(#[from] transfer::Error),
+    /// There is no login for another registry.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Some things were not copied.
+    #[error("{} could not be copied", .0.len())]
+    NotCopied(Vec<String>),
     /// Bytes are wrong, or can't be read.
     #[error("bytes are damaged")]
     Damaged,
@@ -122,6 +135,9 @@ impl Error {
     pub(super) fn lines(&self) -> Vec<String> {
         if let Self::Configuration(config::Error::Invalid(faults)) = self {
             return faults.iter().map(ToString::to_string).collect();
+        }
+        if let Self::NotCopied(failures) = self {
+            return failures.clone();
         }
         let mut line = self.to_string();
         let mut cause = self.source();

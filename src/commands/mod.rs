@@ -10,15 +10,19 @@
 //! | `lifecycle`, `tag` | what removes images, and what keeps them; where a tag has been |
 //! | `gc`, `trash`, `why` | what nothing needs any more, what can be restored, and why |
 //! | `scrub` | whether the bytes are still right |
+//! | `export`, `import` | images, to and from layouts and other registries |
+//! | `adopt` | a docker-registry's folder, taken over in place |
 //! | `rebuild` | a lost database, made anew |
 //! | `can` | whether somebody may, and why |
 //! | `audit` | who did what |
 //! | `events` | what happened |
 //! | `endpoint` | where events are delivered to |
 //!
-//! `office` and `grant` are what the commands of administration share; `environment`, `open_files` and `error` are what they share with the system: variables, limits,
+//! `office` and `grant` are what the commands of administration share; `transfer` and `progress` what
+//! those that copy share; `environment`, `open_files` and `error` are what they share with the system: variables, limits,
 //! and how a failure is told.
 
+mod adopt;
 mod audit;
 mod can;
 mod check_config;
@@ -26,19 +30,23 @@ mod endpoint;
 mod environment;
 mod error;
 mod events;
+mod export;
 mod gc;
 mod grant;
 mod healthcheck;
+mod import;
 mod key;
 mod lifecycle;
 mod office;
 mod open_files;
 mod policy;
+mod progress;
 mod rebuild;
 mod robot;
 mod scrub;
 mod serve;
 mod tag;
+mod transfer;
 mod trash;
 mod user;
 mod why;
@@ -94,6 +102,12 @@ enum Command {
     Trash(trash::Command),
     /// Read the bytes of all blobs again, to find those that have changed
     Scrub(scrub::Arguments),
+    /// Copy images of this registry to a layout, an archive or another registry
+    Export(export::Arguments),
+    /// Copy images of a layout, an archive or another registry into this one
+    Import(import::Arguments),
+    /// Take over a docker-registry's folder or bucket in place, without copying its bytes
+    Adopt(adopt::Arguments),
     /// Make a lost database anew, as far as the bytes and the records beside them tell
     Rebuild(rebuild::Arguments),
     /// Tell what keeps a digest, or what removed it
@@ -129,6 +143,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Gc(command) => gc::run(command),
         Command::Trash(command) => trash::run(command),
         Command::Scrub(arguments) => scrub::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
+        Command::Adopt(arguments) => adopt::run(arguments),
         Command::Rebuild(arguments) => rebuild::run(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::Can(arguments) => can::run(arguments),

@@ -51,6 +51,11 @@ impl Client {
         Self { address }
     }
 
+    /// The host and the port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends a request with a body of known length, and reads the answer.
     pub(crate) fn send(
         &self,

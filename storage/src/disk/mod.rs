@@ -21,12 +21,14 @@
 //! | `records` | records of manifests |
 //! | `map` | blobs as maps of memory |
 //! | `read` | hands out the bytes of blobs |
+//! | `take_in` | takes in files that another program left |
 
 mod append;
 mod list;
 mod map;
 mod read;
 mod records;
+mod take_in;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -41,6 +43,8 @@ use crate::blob::{BlobStore, ByteStream, Error, Location, StoredBlobs};
 use crate::clock::Timestamp;
 use crate::oci::{Algorithm, Digest};
 use crate::upload::{Appender, Hasher, Leftover, Progress, UploadId, UploadStore};
+
+pub use take_in::TakeIn;
 
 /// How many bytes are hashed again at once.
 const REHASH_CHUNK: usize = 1 << 20;
@@ -117,24 +121,8 @@ impl DiskStore {
     ///
     /// When another server holds the folder, or it can't be written.
     pub fn open(root: &Path) -> Result<Self, OpenError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError::Io { path, source }
-        };
         let lock = FolderLock::acquire(root)?;
-        make_folder(&root.join("uploads")).map_err(failed(root))?;
-        make_folder(&root.join("blobs")).map_err(failed(root))?;
-        for algorithm in Algorithm::ALL {
-            let folder = root.join("blobs").join(algorithm.as_str());
-            make_folder(&folder).map_err(failed(&folder))?;
-            for prefix in 0..=255_u8 {
-                make_folder(&folder.join(format!("{prefix:02x}"))).map_err(failed(&folder))?;
-            }
-            sync_folder(&folder).map_err(failed(&folder))?;
-        }
-        sync_folder(&root.join("blobs")).map_err(failed(root))?;
-        sync_folder(root).map_err(failed(root))?;
-
+        make_folders(root)?;
         let shared = Shared {
             root: root.to_owned(),
             epoch: boot_id(),
@@ -144,6 +132,17 @@ impl DiskStore {
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// The folder with all its folders, for writing blobs beside a server that has it or may start
+    /// meanwhile. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn beside_to_write(root: &Path) -> Result<Self, OpenError> {
+        make_folders(root)?;
+        Ok(Self::beside(root))
     }
 
     /// The folder as it is, for reading blobs beside the server that has it.
@@ -167,6 +166,26 @@ impl DiskStore {
     fn blob_path(&self, location: &Location) -> PathBuf {
         self.shared.root.join("blobs").join(location.as_str())
     }
+}
+
+/// Makes what is missing of the folders.
+fn make_folders(root: &Path) -> Result<(), OpenError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { path, source }
+    };
+    make_folder(&root.join("uploads")).map_err(failed(root))?;
+    make_folder(&root.join("blobs")).map_err(failed(root))?;
+    for algorithm in Algorithm::ALL {
+        let folder = root.join("blobs").join(algorithm.as_str());
+        make_folder(&folder).map_err(failed(&folder))?;
+        for prefix in 0..=255_u8 {
+            make_folder(&folder.join(format!("{prefix:02x}"))).map_err(failed(&folder))?;
+        }
+        sync_folder(&folder).map_err(failed(&folder))?;
+    }
+    sync_folder(&root.join("blobs")).map_err(failed(root))?;
+    sync_folder(root).map_err(failed(root))
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -15,6 +15,8 @@ use crate::upload::{Progress, UploadId};
 
 #[path = "contract_access.rs"]
 mod access;
+#[path = "contract_adopt.rs"]
+mod adopt;
 #[path = "contract_collection.rs"]
 mod collection;
 #[path = "contract_events.rs"]
@@ -50,6 +52,7 @@ pub(crate) async fn holds(metadata: &Metadata) {
     lifecycle::holds(metadata).await;
     events::holds(metadata).await;
     collection::holds(metadata).await;
+    adopt::holds(metadata).await;
 }
 
 fn by(actor: &str, now: Timestamp) -> Change {

@@ -1,5 +1,5 @@
 //! What the metadata must do about collection, the trash and the history of tags, on every database.
-//! It runs last: what it collects may be anybody's.
+//! It runs late: what it collects may be anybody's.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn ages(now: Timestamp) -> Ages {
 }
 
 /// Does all that is due.
-async fn collect(metadata: &Metadata, now: Timestamp) {
+pub(super) async fn collect(metadata: &Metadata, now: Timestamp) {
     let ages = ages(now);
     while metadata
         .purge_trash(ages, now, 50)

@@ -13,6 +13,9 @@
 //! once: a blob that is pushed again gets another one, so a removal that comes late can't take the
 //! new bytes away, and nothing relies on conditional writes, which some stores ignore.
 //!
+//! What another program left in the bucket can be taken in where it lies (`adopt`); its location names
+//! the key, which may be anywhere in the bucket.
+//!
 //! How far an upload got stands in its row alone (`state`): the multipart, its parts with their
 //! entity tags, and the pieces. So any server goes on with it. Parts are completed by their tags,
 //! which name their content; a server that was thought dead and writes a part again makes the
@@ -23,6 +26,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | `adopt` | takes in objects that another program left |
 //! | `append` | hashes what arrives, and sends it in parts |
 //! | `gather` | memory and files where it gathers |
 //! | `settings` | which bucket, and how it is used |
@@ -35,6 +39,7 @@
 //! | `request` | the requests that object_store has no call for |
 //! | `error` | what the store's answers mean |
 
+mod adopt;
 mod append;
 mod assemble;
 mod error;
@@ -161,7 +166,7 @@ impl S3Store {
 
 impl Shared {
     fn path(&self, location: &Location) -> Path {
-        self.folder(location.as_str())
+        adopt::key(location).unwrap_or_else(|| self.folder(location.as_str()))
     }
 
     /// The key under the prefix.
