@@ -3,9 +3,9 @@
 //! AES-256-GCM under the server's own key, a file that only its user may read. The name of what is
 //! sealed is part of the seal, so nobody can put one row's secret into another.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -171,8 +171,7 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         source,
     };
     let mut file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    if is_exposed(&file.metadata().map_err(failed)?) {
         return Err(KeyError::Exposed(path.to_owned()));
     }
     let mut text = Zeroizing::new(String::new());
@@ -184,6 +183,14 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let bytes = Zeroizing::new(bytes);
     let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| malformed())?;
     Ok(Zeroizing::new(bytes))
+}
+
+/// Whether others may read a file, or change it. A group may read what is root's: so secrets are
+/// handed to a container whose user is another one.
+fn is_exposed(file: &Metadata) -> bool {
+    let mode = file.permissions().mode();
+    let is_roots = file.uid() == 0;
+    mode & 0o037 != 0 || mode & 0o040 != 0 && !is_roots
 }
 
 #[cfg(test)]
@@ -229,6 +236,10 @@ mod tests {
             Sealer::load_or_create(&path),
             Err(KeyError::Exposed(_))
         ));
+        // The tests run as root, whose file a group may read.
+        let is_roots = fs::metadata(&path).expect("it is there").uid() == 0;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).expect("it is ours");
+        assert_eq!(Sealer::load_or_create(&path).is_ok(), is_roots);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
         fs::write(&path, "short").expect("it is ours");
         assert!(matches!(

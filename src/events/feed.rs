@@ -126,6 +126,20 @@ impl Feed {
         if let Some(events) = self.tail(stream).after(after, limit) {
             return Ok(events);
         }
+        self.written_after(stream, after, limit).await
+    }
+
+    /// The same, with all that was acknowledged before this was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`], or when the metadata can't be read.
+    pub async fn written_after(
+        &self,
+        stream: Stream,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, Error> {
         let found = self.metadata.events(stream, after, limit as u64).await?;
         if after + 1 < found.oldest || after > found.head {
             return Err(Error::Gone {

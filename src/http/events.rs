@@ -128,7 +128,7 @@ async fn page(state: &Shared, wish: Wish, parameters: &Parameters) -> Result<Res
     let mut after = wish.after;
     let events = loop {
         let _ = head.borrow_and_update();
-        let (found, read) = matching(&state.feed, &wish, after, limit).await?;
+        let (found, read) = matching(&state.feed, Source::Database, &wish, after, limit).await?;
         after = read;
         if !found.is_empty() {
             break found;
@@ -149,16 +149,30 @@ async fn page(state: &Shared, wish: Wish, parameters: &Parameters) -> Result<Res
     Ok(Json(json!({"events": events, "next": after})).into_response())
 }
 
+/// Where events are read.
+#[derive(Clone, Copy)]
+enum Source {
+    /// In memory, where they are known a moment after they were written.
+    Memory,
+    /// In the database: who has just pushed finds the event of it.
+    Database,
+}
+
 /// The events behind a place that are wanted, and the place up to which all were looked at.
 async fn matching(
     feed: &Feed,
+    source: Source,
     wish: &Wish,
     after: i64,
     limit: usize,
 ) -> Result<(Vec<Arc<Event>>, i64), Error> {
     let (mut found, mut read) = (Vec::new(), after);
     for _ in 0..MOST_READ / MOST {
-        let events = feed.after(wish.stream, read, MOST).await.map_err(gone)?;
+        let events = match source {
+            Source::Memory => feed.after(wish.stream, read, MOST).await,
+            Source::Database => feed.written_after(wish.stream, read, MOST).await,
+        };
+        let events = events.map_err(gone)?;
         let is_last = events.len() < MOST;
         for event in events {
             read = event.seq;
@@ -223,7 +237,8 @@ impl Following {
                 return Some(self.written(&event));
             }
             let _ = self.head.borrow_and_update();
-            let found = matching(&self.state.feed, &self.wish, self.wish.after, MOST).await;
+            let (feed, wish) = (&self.state.feed, &self.wish);
+            let found = matching(feed, Source::Memory, wish, wish.after, MOST).await;
             let (found, read) = found.ok()?;
             self.wish.after = read;
             self.waiting = found.into_iter();
