@@ -9,7 +9,7 @@ use wharf_storage::disk::TakeIn;
 use super::error::Error;
 use super::office;
 use super::progress::shown;
-use crate::app::{self, OldPlace};
+use crate::app::{self, OldPlace, Opening};
 use crate::config::Flags;
 use crate::transfer::adopt::{Adopted, Check, How, Tags};
 
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
             false => Tags::Kept,
         },
     };
-    office::run(&flags, |office, config| async move {
+    office::run_in(Opening::New, &flags, |office, config| async move {
         let place = match folder.strip_prefix("s3:") {
             Some(key) => OldPlace::Bucket(key.trim_matches('/').to_owned()),
             None => OldPlace::Folder(folder.clone().into()),

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
+use super::environment::variables;
 use super::error::Error;
 use super::office;
-use crate::app;
-use crate::config::Flags;
+use crate::app::{self, Opening};
+use crate::config::{Config, Flags};
 use crate::registry::Rebuilt;
 
 /// How often a terminal is told how far it got.
@@ -26,7 +27,14 @@ pub(super) struct Arguments {
 /// Does it.
 pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
     let Arguments { merge, flags } = arguments;
-    office::run(&flags, |office, config| async move {
+    let config = Config::read(&flags, variables())?;
+    // The database may be lost, but not the folder with the bytes.
+    if !config.s3.is_on() && !config.data().is_dir() {
+        let path = config.data().to_owned();
+        let source = io::ErrorKind::NotFound.into();
+        return Err(Error::Data { path, source });
+    }
+    office::run_in(Opening::New, &flags, |office, config| async move {
         let some = office.metadata.repositories(None, 1).await;
         if !merge && !some.map_err(app::Error::Metadata)?.is_empty() {
             let message = "the database has repositories; --merge adds to them what is missing";
