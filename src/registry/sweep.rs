@@ -127,9 +127,7 @@ impl Registry {
             for upload in forgotten {
                 // The row goes first: from then on no request can make a blob of these bytes.
                 if self.metadata.remove_upload(upload.id).await? {
-                    self.uploads
-                        .discard(upload.id, Some(&upload.progress))
-                        .await?;
+                    self.discard(upload.id, Some(upload.progress)).await;
                     ended += 1;
                 }
             }

@@ -357,9 +357,18 @@ impl Registry {
     }
 
     /// Drops bytes that no row names any more; what stays behind goes with a later sweep.
-    async fn discard(&self, id: UploadId, last: Option<Progress>) {
-        if let Err(error) = self.uploads.discard(id, last.as_ref()).await {
-            tracing::warn!(%error, upload = %id, "the bytes of an upload were left behind");
+    pub(super) async fn discard(&self, id: UploadId, last: Option<Progress>) {
+        let Err(error) = self.uploads.discard(id, last.as_ref()).await else {
+            return;
+        };
+        tracing::warn!(%error, upload = %id, "the bytes of an upload were left behind");
+        if let Some(location) = self.uploads.place_of(id)
+            && let Err(error) = self
+                .metadata
+                .remove_later(&location, self.clock.now())
+                .await
+        {
+            tracing::warn!(%error, %location, "a removal was not recorded");
         }
     }
 }

@@ -311,6 +311,12 @@ fn faults_of_the_store_lose_and_change_nothing() {
         (bucket.multiparts() == 0).then_some(())
     });
     until("nothing but blobs is left", PATIENCE, || {
+        eprintln!(
+            "{} {} {}",
+            bucket.objects("registry/one/data"),
+            bucket.entries("registry/one/index"),
+            kept.len()
+        );
         (bucket.objects("registry/one/data") == kept.len()).then_some(())
     });
     let faults = proxy.faults();

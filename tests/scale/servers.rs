@@ -154,15 +154,35 @@ fn a_server_with_another_key_is_refused() {
     let folder = folder();
     let database = Postgres::shared().database();
     let first = Registry::wharf_with(&[("WHARF__DATABASE__URL", &database)]);
-    for words in [&["serve", "--listen", "127.0.0.1:0"][..], &["key", "list"]] {
+    let serve = &["serve", "--listen", "127.0.0.1:0"][..];
+    // Without the key, and with another one.
+    for (words, says) in [
+        (
+            serve,
+            "is missing, and what the database holds is sealed with it",
+        ),
+        (
+            &["key", "list"],
+            "is missing, and what the database holds is sealed with it",
+        ),
+        (serve, "does not open what is sealed in the database"),
+        (&["key", "list"], "auth.secret_key_file"),
+    ] {
+        if !says.starts_with("is missing") {
+            shared_key(folder.path());
+        }
         let output = Command::program(env!("CARGO_BIN_EXE_wharf"))
             .args(words)
             .arg("--data")
             .arg(folder.path())
             .env("WHARF__DATABASE__URL", &database)
+            .env(
+                "WHARF__AUTH__SECRET_KEY_FILE",
+                folder.path().join("secret.key"),
+            )
             .run();
         assert_eq!(output.code, Some(1), "{output:?}");
-        assert!(output.stderr.contains("auth.secret_key_file"), "{output:?}");
+        assert!(output.stderr.contains(says), "{output:?}");
     }
     let client = Client::new(first.base());
     assert_eq!(client.get("/readyz").json()["ready"], json!(true));

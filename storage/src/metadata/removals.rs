@@ -28,6 +28,17 @@ impl Metadata {
         .await
     }
 
+    /// Lets the bytes of a location be removed that no row names.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn remove_later(&self, location: &Location, now: Timestamp) -> Result<(), Error> {
+        let location = location.clone();
+        self.write(move |transaction| enqueue(transaction, &location, now))
+            .await
+    }
+
     /// Records that the bytes of locations are gone.
     ///
     /// # Errors

@@ -239,8 +239,14 @@ impl BlobStore for S3Store {
         let makers = locations.iter().filter_map(maker);
         let indices = makers.map(|id| shared.index_path(id)).collect();
         shared.delete(indices).await?;
-        let paths = locations.iter().map(|location| shared.path(location));
-        shared.delete(paths.collect()).await
+        let mut paths = Vec::with_capacity(locations.len());
+        for location in locations {
+            match (maker(location), location.as_str().split('/').count()) {
+                (Some(id), 2) => paths.extend(shared.objects_of(id).await?),
+                _ => paths.push(shared.path(location)),
+            }
+        }
+        shared.delete(paths).await
     }
 
     async fn presigned(
@@ -324,9 +330,15 @@ impl UploadStore for S3Store {
         if let Some(multipart) = state.and_then(|state| state.multipart) {
             leftovers::abort(&self.shared, id, &multipart).await?;
         }
-        let mut objects = self.shared.objects_of(id).await?;
-        objects.push(self.shared.index_path(id));
+        // The index goes first: what has one counts as a blob that a lost database knew.
+        self.shared.delete(vec![self.shared.index_path(id)]).await?;
+        let objects = self.shared.objects_of(id).await?;
         self.shared.delete(objects).await
+    }
+
+    fn place_of(&self, id: UploadId) -> Option<Location> {
+        let text = format!("data/{id}");
+        Some(text.parse().expect("an upload's name is a plain component"))
     }
 
     async fn leftovers(

@@ -163,6 +163,14 @@ pub trait UploadStore: std::fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// A location that stands for all that an upload has here, whatever it became: for the queue of
+    /// removals, when a [`discard`](Self::discard) fails half way. Nothing where what is left is
+    /// found without.
+    fn place_of(&self, id: UploadId) -> Option<Location> {
+        let _ = id;
+        None
+    }
+
     /// Drops what an upload left behind, and tells whether it is gone. That it was already is no
     /// error. A whole blob stays: the database that knew it may be lost.
     ///
