@@ -7,6 +7,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -18,6 +20,9 @@ use crate::upload::{Appender, Progress, UploadId};
 /// How many bytes gather before they are written. Two batches are in memory for an upload under
 /// way: 200 uploads stay near 100 MiB.
 const BATCH_BYTES: usize = 256 << 10;
+
+/// How many bytes gather in the page cache before the disk is told to begin with them.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 /// The open end of an upload on disk.
 pub(super) struct DiskAppender {
@@ -40,6 +45,8 @@ struct Tail {
     id: UploadId,
     file: File,
     progress: Progress,
+    /// Up to where the disk was told to write.
+    told: u64,
 }
 
 impl DiskAppender {
@@ -60,7 +67,12 @@ impl DiskAppender {
         file.seek(SeekFrom::Start(progress.offset))
             .map_err(failed)?;
         Ok(Self {
-            sink: Sink::Idle(Box::new(Tail { id, file, progress })),
+            sink: Sink::Idle(Box::new(Tail {
+                id,
+                file,
+                told: progress.offset,
+                progress,
+            })),
             waiting: Vec::new(),
             waiting_bytes: 0,
         })
@@ -102,7 +114,26 @@ impl Tail {
                 .map_err(|source| Error::from_io("write upload", self.id, source))?;
             self.progress.offset += bytes.len() as u64;
         }
+        if self.progress.offset - self.told >= WRITE_BACK_BYTES {
+            write_back(&self.file, self.told..self.progress.offset);
+            self.told = self.progress.offset;
+        }
         Ok(())
+    }
+}
+
+/// Lets the disk begin to write a part of a file, so that the sync at the end finds little to do.
+/// That it can't is no matter.
+#[expect(
+    unsafe_code,
+    reason = "the call has no safe form in the libraries that are here"
+)]
+fn write_back(file: &File, range: Range<u64>) {
+    let offset = |bytes: u64| libc::off64_t::try_from(bytes).unwrap_or(libc::off64_t::MAX);
+    let (start, length) = (offset(range.start), offset(range.end - range.start));
+    // SAFETY: the file is open, and the call touches no memory of ours.
+    unsafe {
+        libc::sync_file_range(file.as_raw_fd(), start, length, libc::SYNC_FILE_RANGE_WRITE);
     }
 }
 
