@@ -1,0 +1,170 @@
+//! All parts together: opened in order, adopted, followed, served.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use http::request::Parts;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::aws::{self, Names};
+use crate::config::Config;
+use crate::ecs::Ecs;
+use crate::engine::{self, Engine, Pulls};
+use crate::ground::Ground;
+use crate::registry::{self, Client, Follower, Leases};
+use crate::store::{self, Store};
+
+/// How many events may wait for a slow follower.
+const WAITING: usize = 4096;
+/// How long the end may take.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why the runner can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address can't be listened on.
+    #[error("failed to listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The state can't be opened.
+    #[error("failed to open the state")]
+    Store(#[from] store::Error),
+    /// The engine can't be used.
+    #[error("failed to reach the container engine")]
+    Engine(#[from] engine::Error),
+    /// The registry's address can't be used.
+    #[error("failed to make a client of the registry: {0}")]
+    Registry(String),
+    /// What was kept can't be taken up again.
+    #[error("failed to take up what was there: {0}")]
+    Resume(String),
+}
+
+impl From<registry::Error> for Error {
+    fn from(error: registry::Error) -> Self {
+        Self::Registry(error.to_string())
+    }
+}
+
+impl From<aws::Error> for Error {
+    fn from(error: aws::Error) -> Self {
+        Self::Resume(error.to_string())
+    }
+}
+
+/// The services behind the front door.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) config: Arc<Config>,
+    pub(crate) ecs: Ecs,
+}
+
+impl Services {
+    /// Serves a host of its own: a function URL or an HTTP API.
+    pub(crate) async fn hosted(&self, (kind, _id): &(String, String), _parts: Parts, _body: Body) -> Response {
+        (StatusCode::NOT_FOUND, format!("there is no {kind} here\n")).into_response()
+    }
+}
+
+/// The running program.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    tracker: TaskTracker,
+}
+
+impl App {
+    /// Starts everything.
+    ///
+    /// # Errors
+    ///
+    /// When the state, the engine or the address can't be used.
+    pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, Error> {
+        let listen = config.server.listen;
+        let listener = TcpListener::bind(listen).await.map_err(|error| Error::Listen(listen, error))?;
+        let address = listener.local_addr().map_err(|error| Error::Listen(listen, error))?;
+        let ground = ground(config, &stop).await?;
+        let tracker = ground.tracker.clone();
+        let services = Arc::new(services(&ground).await?);
+        adopt(&ground, &services).await?;
+        follow(&ground, &services).await?;
+        let router = aws::door::router(services);
+        tracker.spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the listener ended");
+            }
+        });
+        Ok(Self { address, tracker })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until all that goes on in the background has ended.
+    pub async fn finish(self) {
+        self.tracker.close();
+        // What doesn't end by itself ends with the process.
+        let _ = tokio::time::timeout(GRACE, self.tracker.wait()).await;
+    }
+}
+
+async fn ground(config: Config, stop: &CancellationToken) -> Result<Ground, Error> {
+    let registry = Client::new(&config)?;
+    Ok(Ground {
+        names: Names::new(&config.aws.account_id, &config.aws.region),
+        store: Store::open(&config.server.data)?,
+        engine: Engine::connect(&config.engine).await?,
+        leases: Leases::new(&registry),
+        registry,
+        pulls: Pulls::default(),
+        stop: stop.clone(),
+        tracker: TaskTracker::new(),
+        config: Arc::new(config),
+    })
+}
+
+async fn services(ground: &Ground) -> Result<Services, Error> {
+    Ok(Services {
+        config: Arc::clone(&ground.config),
+        ecs: Ecs::open(ground).await?,
+    })
+}
+
+/// Takes up what an earlier runner left in the engine, and removes what belongs to nothing.
+async fn adopt(ground: &Ground, services: &Services) -> Result<(), Error> {
+    let found = ground.engine.ours().await?;
+    let mut needless = services.ecs.adopt(&found).await?;
+    needless.sort();
+    for id in &needless {
+        if let Err(error) = ground.engine.remove(id).await {
+            tracing::warn!(%error, container = id, "a container that belongs to nothing can't be removed");
+        }
+    }
+    tracing::info!(containers = found.len(), removed = needless.len(), "looked at what the engine has");
+    services.ecs.resume().await?;
+    Ok(())
+}
+
+/// Follows the registry's events, and keeps the leases.
+async fn follow(ground: &Ground, services: &Services) -> Result<(), Error> {
+    let (told, _) = broadcast::channel(WAITING);
+    let registry = &ground.config.registry;
+    let (tracker, stop) = (&ground.tracker, &ground.stop);
+    tracker.spawn(services.ecs.clone().follow(told.subscribe()));
+    let handler: registry::Handler = Box::new(|_event| Box::pin(async {}));
+    let follower = Follower::open(&ground.registry, &ground.store, told, handler).await?;
+    tracker.spawn(follower.run(registry.look_every.duration(), stop.clone()));
+    let leases = ground.leases.clone();
+    tracker.spawn(leases.run(registry.lease_term.duration(), stop.clone()));
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The runner's tests, one binary: a real dockerd, a real registry, and the real `aws`.
+//!
+//! | module | what it asks |
+//! |---|---|
+//! | `ecs` | services behind a balancer, pushes, rollback, tasks, restarts |
+//! | `door` | who is let in |
+//! | `support` | an engine, a registry and a runner for each test |
+
+mod door;
+mod ecs;
+mod support;
