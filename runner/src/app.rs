@@ -8,17 +8,22 @@ use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::request::Parts;
-use tokio::net::TcpListener;
+use axum::serve::ListenerExt as _;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::apigateway::Gateway;
 use crate::aws::{self, Names};
+use crate::batch::Batch;
 use crate::config::Config;
 use crate::ecs::Ecs;
 use crate::engine::{self, Engine, Pulls};
 use crate::ground::Ground;
+use crate::lambda::Lambda;
 use crate::registry::{self, Client, Follower, Leases};
+use crate::rules::Rules;
 use crate::store::{self, Store};
 
 /// How many events may wait for a slow follower.
@@ -63,12 +68,20 @@ impl From<aws::Error> for Error {
 pub(crate) struct Services {
     pub(crate) config: Arc<Config>,
     pub(crate) ecs: Ecs,
+    pub(crate) lambda: Lambda,
+    pub(crate) batch: Batch,
+    pub(crate) rules: Rules,
+    pub(crate) gateway: Gateway,
 }
 
 impl Services {
     /// Serves a host of its own: a function URL or an HTTP API.
-    pub(crate) async fn hosted(&self, (kind, _id): &(String, String), _parts: Parts, _body: Body) -> Response {
-        (StatusCode::NOT_FOUND, format!("there is no {kind} here\n")).into_response()
+    pub(crate) async fn hosted(&self, (kind, id): &(String, String), parts: Parts, body: Body) -> Response {
+        match kind.as_str() {
+            "lambda-url" => self.lambda.serve_url(id, parts, body).await,
+            "execute-api" => self.gateway.serve(id, parts, body).await,
+            _ => (StatusCode::NOT_FOUND, "there is no such host here\n").into_response(),
+        }
     }
 }
 
@@ -89,14 +102,15 @@ impl App {
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await.map_err(|error| Error::Listen(listen, error))?;
         let address = listener.local_addr().map_err(|error| Error::Listen(listen, error))?;
-        let ground = ground(config, &stop).await?;
+        let ground = ground(config, address, &stop).await?;
         let tracker = ground.tracker.clone();
         let services = Arc::new(services(&ground).await?);
         adopt(&ground, &services).await?;
         follow(&ground, &services).await?;
         let router = aws::door::router(services);
         tracker.spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            let served = axum::serve(listener.tap_io(at_once), service).with_graceful_shutdown(stop.cancelled_owned());
             if let Err(error) = served.await {
                 tracing::error!(%error, "the listener ended");
             }
@@ -118,7 +132,7 @@ impl App {
     }
 }
 
-async fn ground(config: Config, stop: &CancellationToken) -> Result<Ground, Error> {
+async fn ground(config: Config, address: SocketAddr, stop: &CancellationToken) -> Result<Ground, Error> {
     let registry = Client::new(&config)?;
     Ok(Ground {
         names: Names::new(&config.aws.account_id, &config.aws.region),
@@ -127,6 +141,7 @@ async fn ground(config: Config, stop: &CancellationToken) -> Result<Ground, Erro
         leases: Leases::new(&registry),
         registry,
         pulls: Pulls::default(),
+        address,
         stop: stop.clone(),
         tracker: TaskTracker::new(),
         config: Arc::new(config),
@@ -134,9 +149,16 @@ async fn ground(config: Config, stop: &CancellationToken) -> Result<Ground, Erro
 }
 
 async fn services(ground: &Ground) -> Result<Services, Error> {
+    let ecs = Ecs::open(ground).await?;
+    let lambda = Lambda::open(ground).await?;
+    let batch = Batch::open(ground).await?;
     Ok(Services {
         config: Arc::clone(&ground.config),
-        ecs: Ecs::open(ground).await?,
+        rules: Rules::open(ground, &ecs, &lambda, &batch).await?,
+        gateway: Gateway::open(ground, &lambda).await?,
+        ecs,
+        lambda,
+        batch,
     })
 }
 
@@ -144,7 +166,10 @@ async fn services(ground: &Ground) -> Result<Services, Error> {
 async fn adopt(ground: &Ground, services: &Services) -> Result<(), Error> {
     let found = ground.engine.ours().await?;
     let mut needless = services.ecs.adopt(&found).await?;
-    needless.sort();
+    needless.extend(services.batch.adopt(&found).await?);
+    // An instance of a function talked to the runner before this one.
+    let is_instance = |found: &&engine::Found| found.labels.get(engine::ROLE).is_some_and(|role| role == "function");
+    needless.extend(found.iter().filter(is_instance).map(|found| found.id.clone()));
     for id in &needless {
         if let Err(error) = ground.engine.remove(id).await {
             tracing::warn!(%error, container = id, "a container that belongs to nothing can't be removed");
@@ -152,6 +177,9 @@ async fn adopt(ground: &Ground, services: &Services) -> Result<(), Error> {
     }
     tracing::info!(containers = found.len(), removed = needless.len(), "looked at what the engine has");
     services.ecs.resume().await?;
+    services.lambda.resume().await;
+    ground.tracker.spawn(services.batch.clone().schedule());
+    services.rules.resume();
     Ok(())
 }
 
@@ -161,10 +189,20 @@ async fn follow(ground: &Ground, services: &Services) -> Result<(), Error> {
     let registry = &ground.config.registry;
     let (tracker, stop) = (&ground.tracker, &ground.stop);
     tracker.spawn(services.ecs.clone().follow(told.subscribe()));
-    let handler: registry::Handler = Box::new(|_event| Box::pin(async {}));
+    tracker.spawn(services.lambda.clone().follow(told.subscribe()));
+    let rules = services.rules.clone();
+    let handler: registry::Handler = Box::new(move |event| {
+        let rules = rules.clone();
+        Box::pin(async move { rules.pushed(&event).await })
+    });
     let follower = Follower::open(&ground.registry, &ground.store, told, handler).await?;
     tracker.spawn(follower.run(registry.look_every.duration(), stop.clone()));
     let leases = ground.leases.clone();
     tracker.spawn(leases.run(registry.lease_term.duration(), stop.clone()));
     Ok(())
+}
+
+/// Small answers don't wait for others.
+fn at_once(stream: &mut TcpStream) {
+    let _ = stream.set_nodelay(true);
 }

@@ -1,5 +1,6 @@
 //! What every shape of running needs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -21,12 +22,20 @@ pub(crate) struct Ground {
     pub(crate) registry: Client,
     pub(crate) leases: Leases,
     pub(crate) pulls: Pulls,
+    /// Where the front door is.
+    pub(crate) address: SocketAddr,
     pub(crate) stop: CancellationToken,
     /// What goes on in the background, so that the end can wait for it.
     pub(crate) tracker: TaskTracker,
 }
 
 impl Ground {
+    /// The address of a host of its own on the front door.
+    pub(crate) fn hosted(&self, kind: &str, id: &str) -> String {
+        let Self { config, address, .. } = self;
+        format!("http://{id}.{kind}.{}:{}", config.server.domain, address.port())
+    }
+
     /// Pulls an image, where the engine doesn't have it, with credentials for this pull.
     pub(crate) async fn pull(&self, image: &Pinned) -> Result<(), engine::Error> {
         let name = image.to_string();

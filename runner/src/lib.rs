@@ -14,15 +14,23 @@
 //! | `registry`, `follow` | images, events and leases of the registry |
 //! | `ground` | what every shape of running needs |
 //! | `ecs`, `proxy` | tasks and services, and their balancers |
+//! | `lambda` | functions |
+//! | `apigateway` | HTTP APIs before functions |
+//! | `batch` | jobs |
+//! | `rules` | events that start something |
 
+mod apigateway;
 mod app;
 mod aws;
+mod batch;
 pub mod commands;
 pub mod config;
 mod ecs;
 mod engine;
 mod follow;
 mod ground;
+mod lambda;
 mod proxy;
 mod registry;
+mod rules;
 mod store;

@@ -166,7 +166,9 @@ fn a_running_digest_is_leased_and_given_back() {
     image::push_server(&name, "v0");
     register(&bench, &name);
     serve(&bench, 1);
-    let digest = described(&bench)["deployments"][0]["resolvedImages"][0]["imageDigest"].clone();
+    let arn = bench.aws("ecs list-tasks --service-name web")["taskArns"][0].clone();
+    let line = format!("ecs describe-tasks --tasks {}", arn.as_str().expect("a task"));
+    let digest = bench.aws(&line)["tasks"][0]["containers"][0]["imageDigest"].clone();
     let path = format!("/leases/{}", digest.as_str().expect("a digest"));
     let leases = || bench.registry_json(&path)["leases"].as_array().map(Vec::len);
     assert_eq!(leases(), Some(1));

@@ -3,9 +3,13 @@
 //! | module | what it asks |
 //! |---|---|
 //! | `ecs` | services behind a balancer, pushes, rollback, tasks, restarts |
+//! | `lambda` | functions of real runtimes, warm ones, streams, URLs, pushes |
+//! | `batch` | jobs: arrays, dependencies, retries, crashes |
 //! | `door` | who is let in |
 //! | `support` | an engine, a registry and a runner for each test |
 
+mod batch;
 mod door;
 mod ecs;
+mod lambda;
 mod support;

@@ -201,6 +201,10 @@ async fn dispatch(services: &Arc<Services>, service: Service, call: Call) -> Res
     let operation = operation.map(|(_, name)| name.to_owned()).unwrap_or_default();
     let said = match service {
         Service::Ecs => json(services.ecs.call(&operation, call).await),
+        Service::Events => json(services.rules.call(&operation, call).await),
+        Service::Gateway => services.gateway.call(call).await,
+        Service::Batch => json(services.batch.call(call).await),
+        Service::Lambda => services.lambda.call(call).await,
         _ => Err(unknown(&operation)),
     };
     said.unwrap_or_else(|error| {

@@ -16,7 +16,7 @@ pub(crate) mod sigv4;
 
 pub(crate) use error::Error;
 pub(crate) use input::{Input, texts};
-pub(crate) use names::{Names, id, now};
+pub(crate) use names::{Names, id, iso, now};
 
 /// A page of a list: those behind the token, and the next token.
 pub(crate) fn page<T>(items: Vec<T>, token: Option<&str>, most: Option<u64>) -> (Vec<T>, Option<String>) {

@@ -65,9 +65,6 @@ impl Ecs {
         let arn_of = |key: &str| self.shelves.definitions.get(key).map(|found| found.arn);
         let deployments: Vec<Value> = service.deployments.iter().enumerate().map(|(index, found)| {
             let id = Some(found.id.as_str());
-            let digests: Vec<Value> = found.pins.iter().map(|(name, pin)| {
-                json!({"containerName": name, "imageDigest": pin.digest, "image": pin.to_string()})
-            }).collect();
             json!({
                 "id": found.id, "status": if index == 0 { "PRIMARY" } else { "ACTIVE" },
                 "taskDefinition": arn_of(&found.definition), "launchType": service.launch_type,
@@ -75,7 +72,7 @@ impl Ecs {
                 "runningCount": count(id, true), "pendingCount": count(id, false),
                 "failedTasks": found.failed, "rolloutState": found.rollout,
                 "rolloutStateReason": found.reason, "createdAt": found.created_at,
-                "updatedAt": found.updated_at, "resolvedImages": digests,
+                "updatedAt": found.updated_at,
             })
         }).collect();
         let events: Vec<Value> = service.events.iter().enumerate().map(|(index, (at, message))| {

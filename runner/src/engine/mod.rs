@@ -6,9 +6,11 @@
 //! | module | job |
 //! |---|---|
 //! | `spec` | what a container is, and what it may not |
+//! | `files` | what lies in a container, and what is started in it |
 //! | `images` | pulls by digest, each once |
 //! | `logs` | what containers printed |
 
+mod files;
 mod images;
 mod logs;
 mod spec;
@@ -107,11 +109,6 @@ impl Engine {
     /// How many CPUs it has.
     pub(crate) fn cpus(&self) -> f64 {
         self.cpus
-    }
-
-    /// The limits of a container that says none.
-    pub(crate) fn config(&self) -> &config::Engine {
-        &self.config
     }
 
     /// Makes a container, and gives its id.

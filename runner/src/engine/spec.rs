@@ -27,8 +27,6 @@ pub(crate) enum Network {
     Own,
     /// That of another container.
     Of(String),
-    /// None at all.
-    Nothing,
 }
 
 /// A container to be made.
@@ -109,7 +107,6 @@ impl Spec {
             network_mode: Some(match &self.network {
                 Network::Own => config.network.clone(),
                 Network::Of(id) => format!("container:{id}"),
-                Network::Nothing => "none".into(),
             }),
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::NO),

@@ -63,7 +63,10 @@ impl Lambda {
             Started::Ready(instance) => Some(instance),
             // A first version that doesn't start is kept, and tells why when it is invoked.
             Started::Failed(reason) if next.state == Progress::Done => return Err(reason),
-            Started::Failed(_) => None,
+            Started::Failed(reason) => {
+                tracing::warn!(function = next.name, reason, "a new function doesn't start");
+                None
+            }
         };
         let change = |kept: &mut Function| {
             kept.image = next.image;

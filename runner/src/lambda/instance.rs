@@ -14,7 +14,7 @@ use super::model::Function;
 use super::pool::Started;
 use super::runtime_api::{self, Api, Invocation, Ready};
 use crate::aws::id;
-use crate::engine::{self, Engine, Limits, Network, OWNER, PART, ROLE, Spec};
+use crate::engine::{self, Engine, Exit, Limits, Network, OWNER, PART, ROLE, Spec};
 
 /// How long extensions may take to shut down.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -113,12 +113,22 @@ impl Lambda {
             stop,
         });
         let outcome = self.initialize(&instance).await;
-        if let Ok(Started::Ready(_)) = &outcome {
-            self.watch(function, &instance);
-        } else {
-            instance.kill(engine).await;
+        match outcome {
+            Ok(Started::Ready(ready)) => {
+                self.watch(function, &instance);
+                Ok(Started::Ready(ready))
+            }
+            Ok(Started::Failed(reason)) => {
+                let lines = engine.last_lines(&instance.container, 3).await;
+                instance.kill(engine).await;
+                let said: String = lines.iter().map(|line| format!("; {}", line.text)).collect();
+                Ok(Started::Failed(format!("{reason}{said}")))
+            }
+            Err(error) => {
+                instance.kill(engine).await;
+                Err(error)
+            }
         }
-        outcome
     }
 
     async fn initialize(&self, instance: &Arc<Instance>) -> Result<Started, engine::Error> {
@@ -129,7 +139,7 @@ impl Lambda {
         // The listener answers nobody before it knows whom.
         let Some(address) = engine.address(&instance.container).await? else {
             let exit = engine.ended(&instance.container).await;
-            return Ok(Started::Failed(format!("Runtime exited with code {:?}", exit.code)));
+            return Ok(Started::Failed(exited(&exit)));
         };
         instance.api.answer_to(address);
         for name in extensions {
@@ -139,7 +149,7 @@ impl Lambda {
         let ended = engine.ended(&instance.container);
         let ready = tokio::select! {
             ready = instance.api.ready() => ready,
-            exit = ended => Ready::Failed(format!("Runtime exited with code {:?}", exit.code)),
+            exit = ended => Ready::Failed(exited(&exit)),
             () = tokio::time::sleep(patience) => Ready::Failed("Init timed out".into()),
         };
         Ok(match ready {
@@ -157,11 +167,7 @@ impl Lambda {
                 exit = lambda.ground.engine.ended(&instance.container) => exit,
             };
             instance.is_alive.store(false, Ordering::Release);
-            let reason = match exit.out_of_memory {
-                true => "Runtime exited with error: signal: killed".to_owned(),
-                false => format!("Runtime exited with error: exit status {}", exit.code.unwrap_or(137)),
-            };
-            instance.api.died(&reason);
+            instance.api.died(&exited(&exit));
             lambda.pool(&name).forget(&instance);
             instance.kill(&lambda.ground.engine).await;
         });
@@ -210,6 +216,14 @@ fn spec(function: &Function, id: &str, api: &str, region: &str) -> Spec {
             (OWNER.to_owned(), function.name.clone()),
             (PART.to_owned(), id.to_owned()),
         ]),
+    }
+}
+
+/// How an instance's end is told.
+fn exited(exit: &Exit) -> String {
+    match exit.out_of_memory {
+        true => "Runtime exited with error: signal: killed".to_owned(),
+        false => format!("Runtime exited with error: exit status {}", exit.code.unwrap_or(137)),
     }
 }
 

@@ -45,6 +45,7 @@ use model::{Function, Queued};
 use pool::Pool;
 
 pub(crate) use invoke::{Answer, Asked};
+pub(crate) use url::source;
 
 /// The service. Clones share it.
 #[derive(Clone, Debug)]

@@ -54,6 +54,7 @@ impl Bench {
         let mut command = process::Command::new(program("wharf"));
         command.args(["serve", "--listen", &listen, "--data"]);
         command.arg(self.folder.path().join("registry"));
+        command.env("WHARF__LOG__LEVEL", "error");
         self.registry = Some(Process::start(&command).0);
     }
 
@@ -87,6 +88,11 @@ impl Bench {
 
     pub(crate) fn stop_runner(&mut self) {
         self.runner.take().expect("it runs").stop();
+    }
+
+    /// What the runner has logged.
+    pub(crate) fn runner_log(&self) -> String {
+        self.runner.as_ref().expect("it runs").log()
     }
 
     /// The runner's base address.

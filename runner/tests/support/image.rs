@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::docker::docker;
-use super::{Command, tool};
+use super::{Command, root, tool};
 
 /// The name of the image that all others are made of.
 const BASE: &str = "base:1";
@@ -62,6 +62,67 @@ pub(crate) fn build(name: &str, files: &[(&str, &str)], lines: &str) {
 /// Builds an image and pushes it.
 pub(crate) fn push(name: &str, files: &[(&str, &str)], lines: &str) {
     build(name, files, lines);
+    docker().command(["push", "-q", name]).succeeds();
+}
+
+/// Pushes the function that is written in Rust, with the libraries that it is linked to.
+pub(crate) fn push_function(name: &str, lines: &str) {
+    push_function_with(name, &[], lines);
+}
+
+/// The same with more files.
+pub(crate) fn push_function_with(name: &str, files: &[(&str, &str)], lines: &str) {
+    let program = Path::new(env!("CARGO_BIN_EXE_wharf-runner")).with_file_name("examples/function");
+    let folder = tempfile::tempdir().expect("a folder");
+    let linked = Command::tool("ldd", [program.to_str().expect("a path")]).succeeds();
+    let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
+    let lines = format!("{lines}\nENTRYPOINT [\"/function\"]");
+    let all = libraries.map(Path::new).map(|path| (path, path.strip_prefix("/").expect("it is absolute")));
+    let all = all.chain([(&*program, Path::new("function"))]);
+    for (path, text) in files {
+        write(&folder.path().join("tree"), path, text);
+    }
+    push_tree(name, folder.path(), all, &lines);
+}
+
+/// Pushes a function that is written in Python, with `awslambdaric` and all of Python.
+pub(crate) fn push_python(name: &str, source: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let python = fs::canonicalize("/usr/bin/python3").expect("Python");
+    let version = python.file_name().and_then(|name| name.to_str()).expect("its version");
+    let library = Path::new("/usr/lib").join(version);
+    let linked = Command::tool("ldd", [python.to_str().expect("a path")]).succeeds();
+    let modules = fs::read_dir(library.join("lib-dynload")).expect("modules");
+    let modules: Vec<String> = modules.map(|entry| entry.expect("an entry").path().display().to_string()).collect();
+    let more = Command::tool("ldd", modules.iter().map(String::as_str)).run().1;
+    let words = format!("{linked} {more}");
+    let mut libraries: Vec<&str> = words.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).collect();
+    libraries.sort_unstable();
+    libraries.dedup();
+    write(folder.path(), "var/task/app.py", source);
+    let runtime = root().join(".tools/lambda-python");
+    assert!(runtime.is_dir(), "awslambdaric is missing: run make tools");
+    let own = [(&*python, Path::new("usr/bin/python3")), (&*library, library.strip_prefix("/").expect("it is absolute")), (&*runtime, Path::new("var/runtime"))];
+    let libraries = libraries.into_iter().map(Path::new).map(|path| (path, path.strip_prefix("/").expect("it is absolute")));
+    let lines = "ENV PYTHONPATH=/var/runtime:/var/task PYTHONDONTWRITEBYTECODE=1\nWORKDIR /var/task\nENTRYPOINT [\"/usr/bin/python3\", \"-m\", \"awslambdaric\"]\nCMD [\"app.handler\"]";
+    push_tree(name, folder.path(), own.into_iter().chain(libraries), lines);
+}
+
+/// Builds an image of copies, and pushes it.
+fn push_tree<'a>(name: &str, folder: &Path, copies: impl IntoIterator<Item = (&'a Path, &'a Path)>, lines: &str) {
+    let tree = folder.join("tree");
+    for (from, to) in copies {
+        let to = tree.join(to);
+        fs::create_dir_all(to.parent().expect("it is in the tree")).expect("a folder");
+        Command::tool("cp", ["-rL"]).arg(from).arg(&to).run();
+    }
+    if folder.join("var").is_dir() {
+        Command::tool("cp", ["-r"]).arg(folder.join("var")).arg(&tree).succeeds();
+        fs::remove_dir_all(folder.join("var")).expect("it is removed");
+    }
+    let text = format!("FROM {}\nCOPY tree /\n{lines}\n", base());
+    fs::write(folder.join("Dockerfile"), text).expect("a file");
+    docker().command(["build", "-q", "-t", name]).arg(folder).succeeds();
     docker().command(["push", "-q", name]).succeeds();
 }
 
