@@ -29,7 +29,9 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Error> {
             Ok(Value::Null)
         }
         Some("memory") => Ok(json!(vec![1_u8; 1 << 30].len())),
-        Some("http") => Ok(json!({"statusCode": 201, "headers": {"x-own": "1"}, "cookies": ["a=b"], "body": "made"})),
+        Some("http") => Ok(
+            json!({"statusCode": 201, "headers": {"x-own": "1"}, "cookies": ["a=b"], "body": "made"}),
+        ),
         _ => Ok(json!({
             "event": wish,
             "version": std::env::var("VERSION").unwrap_or_default(),

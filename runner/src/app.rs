@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
+use axum::serve::ListenerExt as _;
 use http::StatusCode;
 use http::request::Parts;
-use axum::serve::ListenerExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::ecs::Ecs;
 use crate::engine::{self, Engine, Pulls};
 use crate::ground::Ground;
 use crate::lambda::Lambda;
+use crate::lightsail::Lightsail;
 use crate::registry::{self, Client, Follower, Leases};
 use crate::rules::Rules;
 use crate::store::{self, Store};
@@ -33,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Why the runner can't start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The address can't be listened on.
     #[error("failed to listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -72,11 +73,17 @@ pub(crate) struct Services {
     pub(crate) batch: Batch,
     pub(crate) rules: Rules,
     pub(crate) gateway: Gateway,
+    pub(crate) lightsail: Lightsail,
 }
 
 impl Services {
     /// Serves a host of its own: a function URL or an HTTP API.
-    pub(crate) async fn hosted(&self, (kind, id): &(String, String), parts: Parts, body: Body) -> Response {
+    pub(crate) async fn hosted(
+        &self,
+        (kind, id): &(String, String),
+        parts: Parts,
+        body: Body,
+    ) -> Response {
         match kind.as_str() {
             "lambda-url" => self.lambda.serve_url(id, parts, body).await,
             "execute-api" => self.gateway.serve(id, parts, body).await,
@@ -87,7 +94,7 @@ impl Services {
 
 /// The running program.
 #[derive(Debug)]
-pub struct App {
+pub(crate) struct App {
     address: SocketAddr,
     tracker: TaskTracker,
 }
@@ -98,10 +105,14 @@ impl App {
     /// # Errors
     ///
     /// When the state, the engine or the address can't be used.
-    pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, Error> {
+    pub(crate) async fn start(config: Config, stop: CancellationToken) -> Result<Self, Error> {
         let listen = config.server.listen;
-        let listener = TcpListener::bind(listen).await.map_err(|error| Error::Listen(listen, error))?;
-        let address = listener.local_addr().map_err(|error| Error::Listen(listen, error))?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| Error::Listen(listen, error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::Listen(listen, error))?;
         let ground = ground(config, address, &stop).await?;
         let tracker = ground.tracker.clone();
         let services = Arc::new(services(&ground).await?);
@@ -110,7 +121,8 @@ impl App {
         let router = aws::door::router(services);
         tracker.spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            let served = axum::serve(listener.tap_io(at_once), service).with_graceful_shutdown(stop.cancelled_owned());
+            let served = axum::serve(listener.tap_io(at_once), service)
+                .with_graceful_shutdown(stop.cancelled_owned());
             if let Err(error) = served.await {
                 tracing::error!(%error, "the listener ended");
             }
@@ -120,19 +132,23 @@ impl App {
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Waits until all that goes on in the background has ended.
-    pub async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.tracker.close();
         // What doesn't end by itself ends with the process.
         let _ = tokio::time::timeout(GRACE, self.tracker.wait()).await;
     }
 }
 
-async fn ground(config: Config, address: SocketAddr, stop: &CancellationToken) -> Result<Ground, Error> {
+async fn ground(
+    config: Config,
+    address: SocketAddr,
+    stop: &CancellationToken,
+) -> Result<Ground, Error> {
     let registry = Client::new(&config)?;
     Ok(Ground {
         names: Names::new(&config.aws.account_id, &config.aws.region),
@@ -156,6 +172,7 @@ async fn services(ground: &Ground) -> Result<Services, Error> {
         config: Arc::clone(&ground.config),
         rules: Rules::open(ground, &ecs, &lambda, &batch).await?,
         gateway: Gateway::open(ground, &lambda).await?,
+        lightsail: Lightsail::open(ground, &ecs).await?,
         ecs,
         lambda,
         batch,
@@ -168,18 +185,33 @@ async fn adopt(ground: &Ground, services: &Services) -> Result<(), Error> {
     let mut needless = services.ecs.adopt(&found).await?;
     needless.extend(services.batch.adopt(&found).await?);
     // An instance of a function talked to the runner before this one.
-    let is_instance = |found: &&engine::Found| found.labels.get(engine::ROLE).is_some_and(|role| role == "function");
-    needless.extend(found.iter().filter(is_instance).map(|found| found.id.clone()));
+    let is_instance = |found: &&engine::Found| {
+        found
+            .labels
+            .get(engine::ROLE)
+            .is_some_and(|role| role == "function")
+    };
+    needless.extend(
+        found
+            .iter()
+            .filter(is_instance)
+            .map(|found| found.id.clone()),
+    );
     for id in &needless {
         if let Err(error) = ground.engine.remove(id).await {
             tracing::warn!(%error, container = id, "a container that belongs to nothing can't be removed");
         }
     }
-    tracing::info!(containers = found.len(), removed = needless.len(), "looked at what the engine has");
+    tracing::info!(
+        containers = found.len(),
+        removed = needless.len(),
+        "looked at what the engine has"
+    );
     services.ecs.resume().await?;
     services.lambda.resume().await;
     ground.tracker.spawn(services.batch.clone().schedule());
     services.rules.resume();
+    ground.tracker.spawn(services.ecs.clone().forget());
     Ok(())
 }
 

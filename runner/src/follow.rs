@@ -103,10 +103,14 @@ mod tests {
         let mut gathered = Gathered::new(receiver, Duration::from_millis(20));
         for _ in 0..20 {
             let event = json!({"type": "wharf.image.pushed", "data": {"repository-name": "app"}});
-            sender.send(Told::Event(event.into())).expect("somebody follows");
+            sender
+                .send(Told::Event(event.into()))
+                .expect("somebody follows");
         }
         let event = json!({"type": "wharf.image.pulled", "data": {"repository-name": "other"}});
-        sender.send(Told::Event(event.into())).expect("somebody follows");
+        sender
+            .send(Told::Event(event.into()))
+            .expect("somebody follows");
         drop(sender);
         let want = Repositories::These(BTreeSet::from(["app".to_owned()]));
         assert_eq!(gathered.next().await, Some(want));

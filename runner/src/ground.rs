@@ -32,8 +32,14 @@ pub(crate) struct Ground {
 impl Ground {
     /// The address of a host of its own on the front door.
     pub(crate) fn hosted(&self, kind: &str, id: &str) -> String {
-        let Self { config, address, .. } = self;
-        format!("http://{id}.{kind}.{}:{}", config.server.domain, address.port())
+        let Self {
+            config, address, ..
+        } = self;
+        format!(
+            "http://{id}.{kind}.{}:{}",
+            config.server.domain,
+            address.port()
+        )
     }
 
     /// Pulls an image, where the engine doesn't have it, with credentials for this pull.
@@ -46,12 +52,17 @@ impl Ground {
         }
         let credentials = self.registry.credentials().await;
         let credentials = credentials.map_err(|error| engine::Error::Pull(error.to_string()))?;
-        self.engine.pull(&image.name, &image.digest, credentials).await
+        self.engine
+            .pull(&image.name, &image.digest, credentials)
+            .await
     }
 
     /// Keeps what a container printed before it is removed.
     pub(crate) async fn keep_log(&self, name: &str, lines: &[Line]) {
-        let text: String = lines.iter().map(|line| format!("{} {}\n", line.time, line.text)).collect();
+        let text: String = lines
+            .iter()
+            .map(|line| format!("{} {}\n", line.time, line.text))
+            .collect();
         let folder = self.config.server.data.join("logs");
         let path = folder.join(format!("{name}.log"));
         let written = async {

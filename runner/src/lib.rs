@@ -17,6 +17,7 @@
 //! | `lambda` | functions |
 //! | `apigateway` | HTTP APIs before functions |
 //! | `batch` | jobs |
+//! | `lightsail` | container services, on top of `ecs` |
 //! | `rules` | events that start something |
 
 mod apigateway;
@@ -30,6 +31,7 @@ mod engine;
 mod follow;
 mod ground;
 mod lambda;
+mod lightsail;
 mod proxy;
 mod registry;
 mod rules;

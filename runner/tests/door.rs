@@ -11,11 +11,18 @@ fn only_the_key_opens_the_door() {
     let bench = Bench::with(&key);
     bench.aws("ecs create-cluster --cluster-name main");
     let listed = bench.aws("ecs list-clusters");
-    assert_eq!(listed["clusterArns"][0], "arn:aws:ecs:us-east-1:000000000000:cluster/main");
+    assert_eq!(
+        listed["clusterArns"][0],
+        "arn:aws:ecs:us-east-1:000000000000:cluster/main"
+    );
 
-    let other = bench.command("ecs list-clusters").env("AWS_SECRET_ACCESS_KEY", "other");
+    let other = bench
+        .command("ecs list-clusters")
+        .env("AWS_SECRET_ACCESS_KEY", "other");
     assert!(other.fails().contains("InvalidSignatureException"));
-    let unknown = bench.command("ecs list-clusters").env("AWS_ACCESS_KEY_ID", "AKIDOTHER");
+    let unknown = bench
+        .command("ecs list-clusters")
+        .env("AWS_ACCESS_KEY_ID", "AKIDOTHER");
     assert!(unknown.fails().contains("UnrecognizedClientException"));
     let unsigned = bench.command("ecs list-clusters --no-sign-request");
     assert!(unsigned.fails().contains("MissingAuthenticationToken"));

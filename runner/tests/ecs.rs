@@ -23,20 +23,31 @@ fn register(bench: &Bench, image: &str) {
 
 /// Makes a service of them, waits until it is stable, and gives its endpoint.
 fn serve(bench: &Bench, count: usize) -> String {
-    let balancer = json!([{"targetGroupArn": "web", "containerName": "web", "containerPort": 8080}]);
+    let balancer =
+        json!([{"targetGroupArn": "web", "containerName": "web", "containerPort": 8080}]);
     let tags = json!([
         {"key": "wharf:redeploy-on-push", "value": "true"},
         {"key": "wharf:health-path", "value": "/"},
     ]);
     let deployment = json!({"deploymentCircuitBreaker": {"enable": true, "rollback": true}});
-    let line = format!("ecs create-service --service-name web --task-definition web --desired-count {count} --launch-type FARGATE");
-    let options = [("--load-balancers", balancer), ("--tags", tags), ("--deployment-configuration", deployment)];
+    let line = format!(
+        "ecs create-service --service-name web --task-definition web --desired-count {count} --launch-type FARGATE"
+    );
+    let options = [
+        ("--load-balancers", balancer),
+        ("--tags", tags),
+        ("--deployment-configuration", deployment),
+    ];
     bench.aws_with(&line, &options);
-    bench.command("ecs wait services-stable --services web").succeeds();
+    bench
+        .command("ecs wait services-stable --services web")
+        .succeeds();
     let service = described(bench);
     let tags = service["tags"].as_array().expect("there are tags");
     let endpoint = tags.iter().find(|tag| tag["key"] == "wharf:endpoint");
-    let endpoint = endpoint.and_then(|tag| tag["value"].as_str()).expect("it has an endpoint");
+    let endpoint = endpoint
+        .and_then(|tag| tag["value"].as_str())
+        .expect("it has an endpoint");
     endpoint.trim_start_matches("http://").to_owned()
 }
 
@@ -58,7 +69,11 @@ fn a_push_is_served_without_a_failed_request() {
     let endpoint = serve(&bench, 1);
     assert_eq!(serves(&endpoint, "v0"), Some(()));
 
-    let (is_over, asked, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (is_over, asked, failed) = (
+        AtomicBool::new(false),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     let mut times = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -75,7 +90,11 @@ fn a_push_is_served_without_a_failed_request() {
         }
         for version in 1..=20 {
             let version = format!("v{version}");
-            image::build(&name, &[("serve", image::SERVER)], &format!("ENV VERSION={version}\nCMD [\"/serve\"]"));
+            image::build(
+                &name,
+                &[("serve", image::SERVER)],
+                &format!("ENV VERSION={version}\nCMD [\"/serve\"]"),
+            );
             let begun = Instant::now();
             docker().command(["push", "-q", &name]).succeeds();
             let pushed = begun.elapsed();
@@ -84,10 +103,17 @@ fn a_push_is_served_without_a_failed_request() {
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    bench.command("ecs wait services-stable --services web").succeeds();
-    let shown: Vec<String> = times.iter().map(|(all, after)| format!("{}/{}", all.as_millis(), after.as_millis())).collect();
+    bench
+        .command("ecs wait services-stable --services web")
+        .succeeds();
+    let shown: Vec<String> = times
+        .iter()
+        .map(|(all, after)| format!("{}/{}", all.as_millis(), after.as_millis()))
+        .collect();
     let (asked, failed) = (asked.into_inner(), failed.into_inner());
-    println!("push to serving / pushed to serving, ms: {shown:?}; {asked} requests, {failed} failed");
+    println!(
+        "push to serving / pushed to serving, ms: {shown:?}; {asked} requests, {failed} failed"
+    );
     assert_eq!(failed, 0, "of {asked}");
     assert!(asked > 100);
 }
@@ -104,7 +130,8 @@ fn a_bad_image_rolls_back_and_nobody_notices() {
         assert_eq!(serves(&endpoint, "good"), Some(()));
         let service = described(&bench);
         let events = service["events"].to_string();
-        (events.contains("rolling back") && service["deployments"].as_array()?.len() == 1).then_some(())
+        (events.contains("rolling back") && service["deployments"].as_array()?.len() == 1)
+            .then_some(())
     });
     let service = described(&bench);
     assert_eq!(service["runningCount"], 2);
@@ -126,7 +153,11 @@ fn a_burst_of_pushes_is_one_deployment() {
     }
     until("the last version", LIMIT, || serves(&endpoint, "v5"));
     let events = described(&bench)["events"].to_string();
-    assert_eq!(events.matches("a push made a deployment").count(), 1, "{events}");
+    assert_eq!(
+        events.matches("a push made a deployment").count(),
+        1,
+        "{events}"
+    );
 }
 
 #[test]
@@ -136,23 +167,31 @@ fn no_push_is_missed_while_either_side_is_down() {
     image::push_server(&name, "v0");
     register(&bench, &name);
     let endpoint = serve(&bench, 1);
-    let before = docker().command(["ps", "-q", "--filter", &bench.label()]).succeeds();
+    let before = docker()
+        .command(["ps", "-q", "--filter", &bench.label()])
+        .succeeds();
 
     bench.kill_runner();
     bench.start_runner();
     until("the same task", LIMIT, || serves(&endpoint, "v0"));
-    let after = docker().command(["ps", "-q", "--filter", &bench.label()]).succeeds();
+    let after = docker()
+        .command(["ps", "-q", "--filter", &bench.label()])
+        .succeeds();
     assert_eq!(before, after, "containers are adopted");
 
     bench.kill_runner();
     image::push_server(&name, "v1");
     bench.start_runner();
-    until("what was pushed meanwhile", LIMIT, || serves(&endpoint, "v1"));
+    until("what was pushed meanwhile", LIMIT, || {
+        serves(&endpoint, "v1")
+    });
 
     bench.kill_registry();
     bench.start_registry();
     image::push_server(&name, "v2");
-    until("what was pushed after the registry's crash", LIMIT, || serves(&endpoint, "v2"));
+    until("what was pushed after the registry's crash", LIMIT, || {
+        serves(&endpoint, "v2")
+    });
 
     bench.stop_runner();
     bench.start_runner();
@@ -167,13 +206,22 @@ fn a_running_digest_is_leased_and_given_back() {
     register(&bench, &name);
     serve(&bench, 1);
     let arn = bench.aws("ecs list-tasks --service-name web")["taskArns"][0].clone();
-    let line = format!("ecs describe-tasks --tasks {}", arn.as_str().expect("a task"));
+    let line = format!(
+        "ecs describe-tasks --tasks {}",
+        arn.as_str().expect("a task")
+    );
     let digest = bench.aws(&line)["tasks"][0]["containers"][0]["imageDigest"].clone();
     let path = format!("/leases/{}", digest.as_str().expect("a digest"));
-    let leases = || bench.registry_json(&path)["leases"].as_array().map(Vec::len);
+    let leases = || {
+        bench.registry_json(&path)["leases"]
+            .as_array()
+            .map(Vec::len)
+    };
     assert_eq!(leases(), Some(1));
     bench.aws("ecs delete-service --service web --force");
-    bench.command("ecs wait services-inactive --services web").succeeds();
+    bench
+        .command("ecs wait services-inactive --services web")
+        .succeeds();
     until("no lease", LIMIT, || (leases() == Some(0)).then_some(()));
 }
 
@@ -181,13 +229,28 @@ fn a_running_digest_is_leased_and_given_back() {
 fn a_task_runs_to_its_end_with_its_exit_code() {
     let bench = Bench::new();
     let name = bench.image("team/task:1");
-    image::push(&name, &[], "CMD [\"/bin/sh\", \"-c\", \"echo $WORD; exit 7\"]");
+    image::push(
+        &name,
+        &[],
+        "CMD [\"/bin/sh\", \"-c\", \"echo $WORD; exit 7\"]",
+    );
     let containers = json!([{"name": "main", "image": name, "memory": 32}]);
-    bench.aws_with("ecs register-task-definition --family once", &[("--container-definitions", containers)]);
+    bench.aws_with(
+        "ecs register-task-definition --family once",
+        &[("--container-definitions", containers)],
+    );
     let overrides = json!({"containerOverrides": [{"name": "main", "environment": [{"name": "WORD", "value": "hello"}]}]});
-    let run = bench.aws_with("ecs run-task --task-definition once", &[("--overrides", overrides)]);
-    let arn = run["tasks"][0]["taskArn"].as_str().expect("a task").to_owned();
-    bench.command(&format!("ecs wait tasks-stopped --tasks {arn}")).succeeds();
+    let run = bench.aws_with(
+        "ecs run-task --task-definition once",
+        &[("--overrides", overrides)],
+    );
+    let arn = run["tasks"][0]["taskArn"]
+        .as_str()
+        .expect("a task")
+        .to_owned();
+    bench
+        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
+        .succeeds();
     let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
     assert_eq!(task["containers"][0]["exitCode"], 7);
     assert_eq!(task["stopCode"], "EssentialContainerExited");
@@ -215,14 +278,28 @@ i=0; while [ $i -lt 400 ]; do sleep 60 & i=$((i+1)); done 2>/dev/null; echo no-b
         {"name": "main", "image": name, "memory": 32},
         {"name": "hog", "image": name, "memory": 32, "essential": false, "command": ["tail", "/dev/zero"]},
     ]);
-    bench.aws_with("ecs register-task-definition --family hostile", &[("--container-definitions", containers)]);
+    bench.aws_with(
+        "ecs register-task-definition --family hostile",
+        &[("--container-definitions", containers)],
+    );
     let run = bench.aws("ecs run-task --task-definition hostile");
-    let arn = run["tasks"][0]["taskArn"].as_str().expect("a task").to_owned();
-    bench.command(&format!("ecs wait tasks-stopped --tasks {arn}")).succeeds();
+    let arn = run["tasks"][0]["taskArn"]
+        .as_str()
+        .expect("a task")
+        .to_owned();
+    bench
+        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
+        .succeeds();
     let id = arn.rsplit('/').next().expect("an id");
     let log = std::fs::read_to_string(bench.path(&format!("runner/logs/task-{id}-main.log")));
     let log = log.expect("its log is kept");
-    for word in ["no-capabilities", "no-new-privileges", "no-mount", "no-chroot", "no-socket"] {
+    for word in [
+        "no-capabilities",
+        "no-new-privileges",
+        "no-mount",
+        "no-chroot",
+        "no-socket",
+    ] {
         assert!(log.contains(word), "{word}: {log}");
     }
     let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
@@ -230,10 +307,19 @@ i=0; while [ $i -lt 400 ]; do sleep 60 & i=$((i+1)); done 2>/dev/null; echo no-b
     assert_eq!(hog["exitCode"], 137, "{hog}");
 
     // What would reach the host is refused when it is registered.
-    for (member, value) in [("privileged", json!(true)), ("mountPoints", json!([{"sourceVolume": "a", "containerPath": "/a"}]))] {
+    for (member, value) in [
+        ("privileged", json!(true)),
+        (
+            "mountPoints",
+            json!([{"sourceVolume": "a", "containerPath": "/a"}]),
+        ),
+    ] {
         let mut container = json!({"name": "main", "image": name, "memory": 32});
         container[member] = value;
-        let said = bench.command("ecs register-task-definition --family bad --container-definitions").arg(json!([container]).to_string()).fails();
+        let said = bench
+            .command("ecs register-task-definition --family bad --container-definitions")
+            .arg(json!([container]).to_string())
+            .fails();
         assert!(said.contains("refused"), "{said}");
     }
 }

@@ -18,14 +18,22 @@ fn create(bench: &Bench, name: &str, image: &str, more: &str) {
          --role arn:aws:iam::000000000000:role/any {more}"
     );
     bench.aws(&line);
-    bench.command(&format!("lambda wait function-active-v2 --function-name {name}")).succeeds();
+    bench
+        .command(&format!(
+            "lambda wait function-active-v2 --function-name {name}"
+        ))
+        .succeeds();
 }
 
 /// Invokes it: what the command printed, and the answer.
 fn invoke(bench: &Bench, name: &str, payload: &Value, more: &str) -> (Value, Value) {
     let file = bench.path(&format!("answer-{}", uuid()));
     let line = format!("lambda invoke --function-name {name} {more} --payload");
-    let told = bench.command(&line).arg(payload.to_string()).arg(&file).succeeds();
+    let told = bench
+        .command(&line)
+        .arg(payload.to_string())
+        .arg(&file)
+        .succeeds();
     let answer = std::fs::read_to_string(&file).expect("an answer");
     let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
     (read(&told), read(&answer))
@@ -41,23 +49,46 @@ fn a_function_of_the_rust_runtime_answers_fails_and_times_out() {
     let bench = Bench::new();
     let name = bench.image("team/function:1");
     image::push_function(&name, "ENV VERSION=1");
-    create(&bench, "rust", &name, "--timeout 2 --environment Variables={COLOUR=blue}");
+    create(
+        &bench,
+        "rust",
+        &name,
+        "--timeout 2 --environment Variables={COLOUR=blue}",
+    );
 
     let (told, answer) = invoke(&bench, "rust", &json!({"a": 1}), "");
     assert_eq!(told["StatusCode"], 200);
     assert_eq!(told["ExecutedVersion"], "$LATEST");
     assert_eq!(answer["event"], json!({"a": 1}));
     assert_eq!(answer["function"], "rust");
-    assert_eq!(answer["arn"], "arn:aws:lambda:us-east-1:000000000000:function:rust");
+    assert_eq!(
+        answer["arn"],
+        "arn:aws:lambda:us-east-1:000000000000:function:rust"
+    );
 
     let (told, answer) = invoke(&bench, "rust", &json!({"do": "fail"}), "");
     assert_eq!(told["FunctionError"], "Unhandled");
     assert_eq!(answer["errorMessage"], "it was told to fail");
-    let (_, answer) = invoke(&bench, "rust", &json!({"do": "sleep", "milliseconds": 5000}), "");
-    assert!(answer["errorMessage"].as_str().is_some_and(|text| text.ends_with("Task timed out after 2.00 seconds")), "{answer}");
+    let (_, answer) = invoke(
+        &bench,
+        "rust",
+        &json!({"do": "sleep", "milliseconds": 5000}),
+        "",
+    );
+    assert!(
+        answer["errorMessage"]
+            .as_str()
+            .is_some_and(|text| text.ends_with("Task timed out after 2.00 seconds")),
+        "{answer}"
+    );
     let (_, answer) = invoke(&bench, "rust", &json!({"do": "exit"}), "");
     assert_eq!(answer["errorType"], "Runtime.ExitError", "{answer}");
-    let (told, _) = invoke(&bench, "rust", &json!({"do": "print", "text": "seen in the log"}), "--log-type Tail");
+    let (told, _) = invoke(
+        &bench,
+        "rust",
+        &json!({"do": "print", "text": "seen in the log"}),
+        "--log-type Tail",
+    );
     let log = told["LogResult"].as_str().expect("a log");
     assert!(decoded(log).contains("seen in the log"));
     // After all that it still answers.
@@ -77,7 +108,10 @@ fn decoded(text: &str) -> String {
     };
     let bytes: Vec<u8> = text.bytes().filter(|byte| *byte != b'=').collect();
     let groups = bytes.chunks(4).flat_map(|group| {
-        let number = group.iter().fold(0, |number, byte| number << 6 | value(*byte)) << (6 * (4 - group.len()));
+        let number = group
+            .iter()
+            .fold(0, |number, byte| number << 6 | value(*byte))
+            << (6 * (4 - group.len()));
         number.to_be_bytes()[1..group.len()].to_vec()
     });
     String::from_utf8_lossy(&groups.collect::<Vec<_>>()).into_owned()
@@ -103,7 +137,9 @@ fn only_so_many_run_at_once() {
     let name = bench.image("team/function:1");
     image::push_function(&name, "");
     create(&bench, "busy", &name, "--timeout 20");
-    bench.aws("lambda put-function-concurrency --function-name busy --reserved-concurrent-executions 2");
+    bench.aws(
+        "lambda put-function-concurrency --function-name busy --reserved-concurrent-executions 2",
+    );
     let address = bench.base().trim_start_matches("http://").to_owned();
     let sleep = json!({"do": "sleep", "milliseconds": 6000}).to_string();
     let invocation = "/2015-03-31/functions/busy/invocations";
@@ -112,7 +148,9 @@ fn only_so_many_run_at_once() {
             .map(|_| scope.spawn(|| request(&address, &address, "POST", invocation, &sleep)))
             .collect();
         // The command takes longer to begin than the two do.
-        let said = bench.command("lambda invoke --function-name busy /dev/null").fails();
+        let said = bench
+            .command("lambda invoke --function-name busy /dev/null")
+            .fails();
         assert!(said.contains("TooManyRequestsException"), "{said}");
         for one in both {
             let answer = one.join().expect("it ends");
@@ -129,11 +167,17 @@ fn what_nobody_waits_for_is_tried_three_times() {
     let name = bench.image("team/function:1");
     image::push_function(&name, "");
     create(&bench, "later", &name, "");
-    let (told, _) = invoke(&bench, "later", &json!({"do": "fail"}), "--invocation-type Event");
+    let (told, _) = invoke(
+        &bench,
+        "later",
+        &json!({"do": "fail"}),
+        "--invocation-type Event",
+    );
     assert_eq!(told["StatusCode"], 202);
     until("the third attempt", LIMIT, || {
         let log = bench.runner_log();
-        (log.matches("an invocation failed").count() == 3 && log.contains("is given up")).then_some(())
+        (log.matches("an invocation failed").count() == 3 && log.contains("is given up"))
+            .then_some(())
     });
 }
 
@@ -146,7 +190,9 @@ fn a_push_changes_a_function_and_a_bad_one_does_not() {
     let version = || invoke(&bench, "live", &json!(0), "").1["version"].clone();
     assert_eq!(version(), "1");
     image::push_function(&name, "ENV VERSION=2");
-    until("the pushed version", LIMIT, || (version() == "2").then_some(()));
+    until("the pushed version", LIMIT, || {
+        (version() == "2").then_some(())
+    });
     image::push(&name, &[], "ENTRYPOINT [\"/bin/false\"]");
     until("the refusal", LIMIT, || {
         let told = bench.aws("lambda get-function-configuration --function-name live");
@@ -154,9 +200,15 @@ fn a_push_changes_a_function_and_a_bad_one_does_not() {
     });
     assert_eq!(version(), "2");
     image::push_function(&name, "ENV VERSION=3");
-    until("the next version", LIMIT, || (version() == "3").then_some(()));
-    bench.aws(&format!("lambda update-function-code --function-name live --image-uri {name}"));
-    bench.command("lambda wait function-updated-v2 --function-name live").succeeds();
+    until("the next version", LIMIT, || {
+        (version() == "3").then_some(())
+    });
+    bench.aws(&format!(
+        "lambda update-function-code --function-name live --image-uri {name}"
+    ));
+    bench
+        .command("lambda wait function-updated-v2 --function-name live")
+        .succeeds();
 }
 
 #[test]
@@ -165,15 +217,28 @@ fn a_url_leads_to_its_function_as_a_stream_too() {
     let name = bench.image("team/function:1");
     image::push_function(&name, "");
     create(&bench, "plain", &name, "");
-    create(&bench, "stream", &name, "--environment Variables={STREAM=1}");
+    create(
+        &bench,
+        "stream",
+        &name,
+        "--environment Variables={STREAM=1}",
+    );
     let host = |function: &str, mode: &str| {
-        let line = format!("lambda create-function-url-config --function-name {function} --auth-type NONE --invoke-mode {mode}");
-        let url = bench.aws(&line)["FunctionUrl"].as_str().expect("a URL").to_owned();
-        url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+        let line = format!(
+            "lambda create-function-url-config --function-name {function} --auth-type NONE --invoke-mode {mode}"
+        );
+        let url = bench.aws(&line)["FunctionUrl"]
+            .as_str()
+            .expect("a URL")
+            .to_owned();
+        url.trim_start_matches("http://")
+            .trim_end_matches('/')
+            .to_owned()
     };
     let address = bench.base().trim_start_matches("http://");
     let plain = host("plain", "BUFFERED");
-    let (status, body) = request(address, &plain, "POST", "/a/b?c=d&c=e", "hello").expect("an answer");
+    let (status, body) =
+        request(address, &plain, "POST", "/a/b?c=d&c=e", "hello").expect("an answer");
     let body: Value = serde_json::from_str(&body).expect("it is JSON");
     assert_eq!(status, 200);
     let event = &body["event"];
@@ -187,7 +252,11 @@ fn a_url_leads_to_its_function_as_a_stream_too() {
     // Pieces come as the function sends them.
     let stream = host("stream", "RESPONSE_STREAM");
     let mut socket = TcpStream::connect(address).expect("it listens");
-    write!(socket, "GET / HTTP/1.1\r\nhost: {stream}\r\nconnection: close\r\n\r\n").expect("it is sent");
+    write!(
+        socket,
+        "GET / HTTP/1.1\r\nhost: {stream}\r\nconnection: close\r\n\r\n"
+    )
+    .expect("it is sent");
     let begun = Instant::now();
     let (mut text, mut first) = (String::new(), None);
     let mut chunk = [0; 4096];
@@ -199,7 +268,10 @@ fn a_url_leads_to_its_function_as_a_stream_too() {
     }
     assert!(text.contains("three"), "{text}");
     let first = first.expect("there was a first piece");
-    assert!(begun.elapsed() - first > Duration::from_millis(400), "it came at once: {first:?}");
+    assert!(
+        begun.elapsed() - first > Duration::from_millis(400),
+        "it came at once: {first:?}"
+    );
     let nowhere = request(address, "none.lambda-url.localhost", "GET", "/", "").expect("an answer");
     assert_eq!(nowhere.0, 404);
 }
@@ -219,7 +291,12 @@ while wget -q -O - --header \"Lambda-Extension-Identifier: $id\" $api/event/next
     for _ in 0..2 {
         assert_eq!(invoke(&bench, "extended", &json!(5), "").1["event"], 5);
     }
-    let (told, _) = invoke(&bench, "extended", &json!({"do": "print", "text": "x"}), "--log-type Tail");
+    let (told, _) = invoke(
+        &bench,
+        "extended",
+        &json!({"do": "print", "text": "x"}),
+        "--log-type Tail",
+    );
     let log = decoded(told["LogResult"].as_str().expect("a log"));
     assert!(log.matches("told").count() >= 2, "{log}");
 }
@@ -233,18 +310,28 @@ fn a_warm_invocation_costs_little() {
     let address = bench.base().trim_start_matches("http://");
     let mut socket = TcpStream::connect(address).expect("it listens");
     socket.set_nodelay(true).expect("it is set");
-    let text = format!("POST /2015-03-31/functions/warm/invocations HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1\r\n\r\n1");
+    let text = format!(
+        "POST /2015-03-31/functions/warm/invocations HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1\r\n\r\n1"
+    );
     let mut times = Vec::new();
     let mut chunk = [0; 4096];
     for _ in 0..1000 {
         let begun = Instant::now();
         socket.write_all(text.as_bytes()).expect("it is sent");
         let length = socket.read(&mut chunk).expect("an answer");
-        assert!(chunk[..length].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&chunk[..length]));
+        assert!(
+            chunk[..length].starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&chunk[..length])
+        );
         times.push(begun.elapsed());
     }
     times.sort();
     let (p50, p99) = (times[500], times[990]);
-    println!("warm invocation: p50 {} us, p99 {} us", p50.as_micros(), p99.as_micros());
+    println!(
+        "warm invocation: p50 {} us, p99 {} us",
+        p50.as_micros(),
+        p99.as_micros()
+    );
     assert!(p50 < Duration::from_millis(20), "{p50:?}");
 }

@@ -5,6 +5,7 @@
 //! | `ecs` | services behind a balancer, pushes, rollback, tasks, restarts |
 //! | `lambda` | functions of real runtimes, warm ones, streams, URLs, pushes |
 //! | `batch` | jobs: arrays, dependencies, retries, crashes |
+//! | `shapes` | event rules, HTTP APIs, container services |
 //! | `door` | who is let in |
 //! | `support` | an engine, a registry and a runner for each test |
 
@@ -12,4 +13,5 @@ mod batch;
 mod door;
 mod ecs;
 mod lambda;
+mod shapes;
 mod support;

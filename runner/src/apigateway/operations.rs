@@ -31,7 +31,11 @@ impl Gateway {
         };
         // Quick create: one route that leads everything there, and a stage.
         if let Some(target) = input.maybe("target") {
-            let kind = if target.starts_with("arn:") { "AWS_PROXY" } else { "HTTP_PROXY" };
+            let kind = if target.starts_with("arn:") {
+                "AWS_PROXY"
+            } else {
+                "HTTP_PROXY"
+            };
             let integration = json!({"integrationType": kind, "integrationUri": target});
             let integration = keep(&mut api, "integrations", &integration, input)?;
             let route = json!({
@@ -39,7 +43,12 @@ impl Gateway {
                 "target": format!("integrations/{}", text(&integration, "integrationId")),
             });
             keep(&mut api, "routes", &route, input)?;
-            keep(&mut api, "stages", &json!({"stageName": "$default", "autoDeploy": true}), input)?;
+            keep(
+                &mut api,
+                "stages",
+                &json!({"stageName": "$default", "autoDeploy": true}),
+                input,
+            )?;
         }
         self.apis.put(&api.id, api.clone()).await?;
         Ok(written(StatusCode::CREATED, &self.shown(&api)))
@@ -55,7 +64,10 @@ impl Gateway {
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<Response, Error> {
-        self.apis.remove(id).await?.ok_or_else(|| Self::missing(id))?;
+        self.apis
+            .remove(id)
+            .await?
+            .ok_or_else(|| Self::missing(id))?;
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
@@ -69,7 +81,10 @@ impl Gateway {
                 parts.insert(name, kept);
             }
         };
-        self.apis.update(id, change).await?.ok_or_else(|| Self::missing(id))?;
+        self.apis
+            .update(id, change)
+            .await?
+            .ok_or_else(|| Self::missing(id))?;
         Ok(written(StatusCode::CREATED, &part))
     }
 
@@ -83,7 +98,10 @@ impl Gateway {
     pub(super) fn part(&self, id: &str, kind: &str, part: &str) -> Result<Response, Error> {
         let api = self.api(id)?;
         let found = api.parts(kind).and_then(|parts| parts.get(part));
-        Ok(written(StatusCode::OK, found.ok_or_else(|| Self::missing(part))?))
+        Ok(written(
+            StatusCode::OK,
+            found.ok_or_else(|| Self::missing(part))?,
+        ))
     }
 
     pub(super) async fn remove(&self, id: &str, kind: &str, part: &str) -> Result<Response, Error> {
@@ -94,8 +112,10 @@ impl Gateway {
         }
         let target = format!("integrations/{part}");
         if kind == "integrations" && api.routes.values().any(|route| route["target"] == target) {
-            return Err(Error::new("ConflictException", "a route leads to this integration")
-                .with_status(StatusCode::CONFLICT));
+            return Err(
+                Error::new("ConflictException", "a route leads to this integration")
+                    .with_status(StatusCode::CONFLICT),
+            );
         }
         let change = |api: &mut Api| {
             if let Some(parts) = api.parts_mut(kind) {
@@ -125,12 +145,15 @@ impl Gateway {
 }
 
 fn part_id(kind: &str, part: &Value) -> String {
-    text(part, match kind {
-        "integrations" => "integrationId",
-        "routes" => "routeId",
-        "stages" => "stageName",
-        _ => "deploymentId",
-    })
+    text(
+        part,
+        match kind {
+            "integrations" => "integrationId",
+            "routes" => "routeId",
+            "stages" => "stageName",
+            _ => "deploymentId",
+        },
+    )
 }
 
 /// Adds a part to an API, with its id and what it has when nobody says.
@@ -140,11 +163,16 @@ fn keep(api: &mut Api, kind: &str, wish: &Value, input: &Input) -> Result<Value,
     let at = iso(now()).replace("+0000", "Z");
     match kind {
         "integrations" => {
-            let is_known = ["AWS_PROXY", "HTTP_PROXY"].contains(&text(wish, "integrationType").as_str());
+            let is_known =
+                ["AWS_PROXY", "HTTP_PROXY"].contains(&text(wish, "integrationType").as_str());
             if !is_known || text(wish, "integrationUri").is_empty() {
-                return Err(input.wrong("an integration is AWS_PROXY or HTTP_PROXY, with an integrationUri"));
+                return Err(input
+                    .wrong("an integration is AWS_PROXY or HTTP_PROXY, with an integrationUri"));
             }
-            if wish["payloadFormatVersion"].as_str().is_some_and(|version| version != "2.0") {
+            if wish["payloadFormatVersion"]
+                .as_str()
+                .is_some_and(|version| version != "2.0")
+            {
                 return Err(input.wrong("the payload's format is 2.0 here"));
             }
             part["payloadFormatVersion"] = "2.0".into();
@@ -159,12 +187,18 @@ fn keep(api: &mut Api, kind: &str, wish: &Value, input: &Input) -> Result<Value,
             }
             if api.routes.values().any(|route| route["routeKey"] == key) {
                 let message = format!("Route with key {key} already exists for this API");
-                return Err(Error::new("ConflictException", message).with_status(StatusCode::CONFLICT));
+                return Err(
+                    Error::new("ConflictException", message).with_status(StatusCode::CONFLICT)
+                );
             }
             let target = text(wish, "target");
-            let known = target.strip_prefix("integrations/").is_some_and(|id| api.integrations.contains_key(id));
+            let known = target
+                .strip_prefix("integrations/")
+                .is_some_and(|id| api.integrations.contains_key(id));
             if !target.is_empty() && !known {
-                return Err(input.wrong("target reads integrations/ID, of an integration that is there"));
+                return Err(
+                    input.wrong("target reads integrations/ID, of an integration that is there")
+                );
             }
             part["routeId"] = own.into();
             part["authorizationType"] = "NONE".into();

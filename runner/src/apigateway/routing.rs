@@ -19,15 +19,23 @@ pub(super) fn is_key(key: &str) -> bool {
     let Some((method, path)) = key.split_once(' ') else {
         return false;
     };
-    let known = ["ANY", "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
+    let known = [
+        "ANY", "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE",
+    ];
     let segments: Vec<&str> = path.split('/').collect();
     // Only the last one takes more than a segment.
     let greedy = segments.iter().position(|segment| segment.ends_with("+}"));
-    known.contains(&method) && path.starts_with('/') && greedy.is_none_or(|place| place + 1 == segments.len())
+    known.contains(&method)
+        && path.starts_with('/')
+        && greedy.is_none_or(|place| place + 1 == segments.len())
 }
 
 /// The route of a request among these keys.
-pub(super) fn find<'a>(keys: impl Iterator<Item = &'a str>, method: &str, path: &str) -> Option<Found<'a>> {
+pub(super) fn find<'a>(
+    keys: impl Iterator<Item = &'a str>,
+    method: &str,
+    path: &str,
+) -> Option<Found<'a>> {
     let mut best: Option<(Vec<u8>, Found<'a>)> = None;
     for key in keys {
         let Some((rank, parameters)) = matched(key, method, path) else {
@@ -50,7 +58,10 @@ fn matched(key: &str, method: &str, path: &str) -> Option<(Vec<u8>, BTreeMap<Str
     let (mut rank, mut parameters) = (Vec::new(), BTreeMap::new());
     let mut segments = path.trim_matches('/').split('/');
     for part in pattern.trim_matches('/').split('/') {
-        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix("+}")) {
+        if let Some(name) = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix("+}"))
+        {
             let rest: Vec<&str> = segments.by_ref().collect();
             (!rest.is_empty() && !rest[0].is_empty()).then_some(())?;
             parameters.insert(name.to_owned(), rest.join("/"));
@@ -58,7 +69,10 @@ fn matched(key: &str, method: &str, path: &str) -> Option<(Vec<u8>, BTreeMap<Str
             continue;
         }
         let segment = segments.next()?;
-        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+        match part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'))
+        {
             Some(name) => {
                 (!segment.is_empty()).then_some(())?;
                 parameters.insert(name.to_owned(), segment.to_owned());
@@ -82,8 +96,16 @@ mod tests {
 
     #[test]
     fn the_most_special_route_is_taken() {
-        let keys = ["$default", "ANY /{proxy+}", "GET /pets/{id}", "GET /pets/dog", "ANY /pets/dog", "POST /a/{b}/c"];
-        let taken = |method: &str, path: &str| find(keys.into_iter(), method, path).map(|found| found.key);
+        let keys = [
+            "$default",
+            "ANY /{proxy+}",
+            "GET /pets/{id}",
+            "GET /pets/dog",
+            "ANY /pets/dog",
+            "POST /a/{b}/c",
+        ];
+        let taken =
+            |method: &str, path: &str| find(keys.into_iter(), method, path).map(|found| found.key);
         for (method, path, want) in [
             ("GET", "/pets/dog", "GET /pets/dog"),
             ("PUT", "/pets/dog", "ANY /pets/dog"),
@@ -97,6 +119,8 @@ mod tests {
         let found = find(keys.into_iter(), "GET", "/x/y/z").expect("there is one");
         assert_eq!(found.parameters["proxy"], "x/y/z");
         assert_eq!(find(["GET /a"].into_iter(), "GET", "/b"), None);
-        assert!(is_key("GET /a/{b+}") && !is_key("GET /{a+}/b") && !is_key("FETCH /a") && !is_key("/a"));
+        assert!(
+            is_key("GET /a/{b+}") && !is_key("GET /{a+}/b") && !is_key("FETCH /a") && !is_key("/a")
+        );
     }
 }

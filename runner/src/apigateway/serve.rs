@@ -29,7 +29,8 @@ impl Gateway {
             return told(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
         let origin = parts.headers.get(header::ORIGIN).cloned();
-        let is_preflight = parts.method == Method::OPTIONS && origin.is_some() && api.cors.is_object();
+        let is_preflight =
+            parts.method == Method::OPTIONS && origin.is_some() && api.cors.is_object();
         let mut answer = match is_preflight {
             true => StatusCode::NO_CONTENT.into_response(),
             false => self.routed(&api, parts, body).await,
@@ -51,13 +52,21 @@ impl Gateway {
                 None => return told(StatusCode::NOT_FOUND, "Not Found"),
             },
         };
-        let keys = api.routes.values().filter_map(|route| route["routeKey"].as_str());
+        let keys = api
+            .routes
+            .values()
+            .filter_map(|route| route["routeKey"].as_str());
         let Some(found) = routing::find(keys, parts.method.as_str(), &rest) else {
             return told(StatusCode::NOT_FOUND, "Not Found");
         };
-        let route = api.routes.values().find(|route| route["routeKey"] == found.key);
+        let route = api
+            .routes
+            .values()
+            .find(|route| route["routeKey"] == found.key);
         let target = route.map(|route| text(route, "target")).unwrap_or_default();
-        let integration = target.strip_prefix("integrations/").and_then(|id| api.integrations.get(id));
+        let integration = target
+            .strip_prefix("integrations/")
+            .and_then(|id| api.integrations.get(id));
         let Some(integration) = integration else {
             return told(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
         };
@@ -74,9 +83,13 @@ impl Gateway {
                         stage_variables: variables(stage),
                         source: source(&parts),
                     };
-                    self.function(&text(integration, "integrationUri"), &place, &parts, &body).await
+                    self.function(&text(integration, "integrationUri"), &place, &parts, &body)
+                        .await
                 }
-                false => self.forward(integration, &found.parameters, &parts, body.clone()).await,
+                false => {
+                    self.forward(integration, &found.parameters, &parts, body.clone())
+                        .await
+                }
             }
         };
         let answered = tokio::time::timeout(Duration::from_millis(milliseconds), work).await;
@@ -117,7 +130,12 @@ impl Gateway {
             Some(name) => name.parse().unwrap_or(Method::GET),
         };
         let mut request = self.http.request(method, url).body(body);
-        let own = [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        let own = [
+            header::HOST,
+            header::CONNECTION,
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+        ];
         for (name, value) in parts.headers.iter().filter(|(name, _)| !own.contains(name)) {
             request = request.header(name, value);
         }
@@ -126,7 +144,11 @@ impl Gateway {
         };
         let mut response = Response::new(Body::empty());
         *response.status_mut() = answer.status();
-        for (name, value) in answer.headers().iter().filter(|(name, _)| !own.contains(name)) {
+        for (name, value) in answer
+            .headers()
+            .iter()
+            .filter(|(name, _)| !own.contains(name))
+        {
             response.headers_mut().append(name, value.clone());
         }
         match answer.bytes().await {
@@ -141,7 +163,8 @@ impl Gateway {
 
 fn variables(stage: &Value) -> BTreeMap<String, String> {
     let members = stage["stageVariables"].as_object().into_iter().flatten();
-    let texts = members.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    let texts =
+        members.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
     texts.collect()
 }
 
@@ -154,11 +177,18 @@ fn allow(cors: &Value, origin: &HeaderValue, is_preflight: bool, answer: &mut Re
     }
     let headers = answer.headers_mut();
     let any = origins.iter().any(|known| known == "*");
-    let allowed = if any { HeaderValue::from_static("*") } else { origin.clone() };
+    let allowed = if any {
+        HeaderValue::from_static("*")
+    } else {
+        origin.clone()
+    };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     let mut put = |name: header::HeaderName, member: &str| {
         let list = crate::aws::texts(&cors[member]).join(",");
-        if let Some(value) = HeaderValue::try_from(list).ok().filter(|value| !value.is_empty()) {
+        if let Some(value) = HeaderValue::try_from(list)
+            .ok()
+            .filter(|value| !value.is_empty())
+        {
             headers.insert(name, value);
         }
     };

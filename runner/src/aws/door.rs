@@ -45,7 +45,8 @@ impl Call {
     /// The parts of the path, without the first slash, decoded.
     pub(crate) fn segments(&self) -> Vec<String> {
         let parts = self.parts.uri.path().trim_matches('/').split('/');
-        let decoded = parts.map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy());
+        let decoded =
+            parts.map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy());
         decoded.map(std::borrow::Cow::into_owned).collect()
     }
 
@@ -132,8 +133,11 @@ async fn let_in(services: &Services, parts: Parts, body: Body) -> Result<(Servic
         Error::new("UnknownOperationException", message).with_status(StatusCode::NOT_FOUND)
     })?;
     let body = to_bytes(body, MOST_BYTES).await.map_err(|_| {
-        Error::new("RequestTooLargeException", "the body is too long or broke off")
-            .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+        Error::new(
+            "RequestTooLargeException",
+            "the body is too long or broke off",
+        )
+        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
     })?;
     check(&services.config.aws, &parts, &body, service)?;
     Ok((service, Call { parts, body }))
@@ -144,7 +148,10 @@ fn check(aws: &Aws, parts: &Parts, body: &[u8], service: Service) -> Result<(), 
     if aws.access_key_id.is_empty() {
         // Without a key we are on loopback, where web pages reach too.
         return match parts.headers.contains_key(header::ORIGIN) {
-            true => Err(refused("AccessDeniedException", "pages of browsers are not let in")),
+            true => Err(refused(
+                "AccessDeniedException",
+                "pages of browsers are not let in",
+            )),
             false => Ok(()),
         };
     }
@@ -153,22 +160,32 @@ fn check(aws: &Aws, parts: &Parts, body: &[u8], service: Service) -> Result<(), 
     let method = parts.method.as_str();
     sigv4::verify(method, &parts.uri, &parts.headers, body, key, now).map_err(|refusal| {
         let (code, message) = match refusal {
-            Refusal::Missing => ("MissingAuthenticationTokenException", "the request is not signed"),
+            Refusal::Missing => (
+                "MissingAuthenticationTokenException",
+                "the request is not signed",
+            ),
             Refusal::Incomplete => (
                 "IncompleteSignatureException",
                 "the signature has another form, or does not cover what it has to",
             ),
             Refusal::UnknownKey => ("UnrecognizedClientException", "the key is not known"),
-            Refusal::Expired => ("ExpiredTokenException", "the signature is too old: the clocks differ"),
-            Refusal::Mismatch => {
-                ("InvalidSignatureException", "the signature does not match the request")
-            }
+            Refusal::Expired => (
+                "ExpiredTokenException",
+                "the signature is too old: the clocks differ",
+            ),
+            Refusal::Mismatch => (
+                "InvalidSignatureException",
+                "the signature does not match the request",
+            ),
         };
         refused(code, message)
     })?;
     match sigv4::service(&parts.headers) == Some(service.scope()) {
         true => Ok(()),
-        false => Err(refused("InvalidSignatureException", "the signature is for another service")),
+        false => Err(refused(
+            "InvalidSignatureException",
+            "the signature is for another service",
+        )),
     }
 }
 
@@ -187,9 +204,8 @@ fn service(parts: &Parts) -> Option<Service> {
         };
     }
     match parts.uri.path().split('/').nth(1)? {
-        "2015-03-31" | "2017-10-31" | "2017-03-31" | "2021-10-31" | "2021-11-15" | "2019-09-25" | "2019-09-30" => {
-            Some(Service::Lambda)
-        }
+        "2015-03-31" | "2017-10-31" | "2017-03-31" | "2021-10-31" | "2021-11-15" | "2019-09-25"
+        | "2019-09-30" => Some(Service::Lambda),
         "v1" => Some(Service::Batch),
         "v2" => Some(Service::Gateway),
         _ => None,
@@ -197,15 +213,19 @@ fn service(parts: &Parts) -> Option<Service> {
 }
 
 async fn dispatch(services: &Arc<Services>, service: Service, call: Call) -> Response {
-    let operation = call.header("x-amz-target").and_then(|target| target.split_once('.'));
-    let operation = operation.map(|(_, name)| name.to_owned()).unwrap_or_default();
+    let operation = call
+        .header("x-amz-target")
+        .and_then(|target| target.split_once('.'));
+    let operation = operation
+        .map(|(_, name)| name.to_owned())
+        .unwrap_or_default();
     let said = match service {
         Service::Ecs => json(services.ecs.call(&operation, call).await),
         Service::Events => json(services.rules.call(&operation, call).await),
+        Service::Lightsail => json(services.lightsail.call(&operation, call).await),
         Service::Gateway => services.gateway.call(call).await,
         Service::Batch => json(services.batch.call(call).await),
         Service::Lambda => services.lambda.call(call).await,
-        _ => Err(unknown(&operation)),
     };
     said.unwrap_or_else(|error| {
         tracing::debug!(%error, service = service.scope(), operation, "refused");
@@ -226,11 +246,21 @@ pub(crate) fn written(status: StatusCode, value: &Value) -> Response {
 
 /// The answer to an operation that isn't here.
 pub(crate) fn unknown(operation: &str) -> Error {
-    Error::new("UnknownOperationException", format!("there is no operation {operation} here"))
+    Error::new(
+        "UnknownOperationException",
+        format!("there is no operation {operation} here"),
+    )
 }
 
 /// An id as UUID, where AWS has one.
 pub(crate) fn uuid() -> String {
     let id = id();
-    format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &id[..8],
+        &id[8..12],
+        &id[12..16],
+        &id[16..20],
+        &id[20..]
+    )
 }

@@ -19,7 +19,11 @@ pub(crate) use input::{Input, texts};
 pub(crate) use names::{Names, id, iso, now};
 
 /// A page of a list: those behind the token, and the next token.
-pub(crate) fn page<T>(items: Vec<T>, token: Option<&str>, most: Option<u64>) -> (Vec<T>, Option<String>) {
+pub(crate) fn page<T>(
+    items: Vec<T>,
+    token: Option<&str>,
+    most: Option<u64>,
+) -> (Vec<T>, Option<String>) {
     let start: usize = token.and_then(|token| token.parse().ok()).unwrap_or(0);
     let most = usize::try_from(most.unwrap_or(100).clamp(1, 1000)).unwrap_or(100);
     let next = (items.len() > start + most).then(|| (start + most).to_string());

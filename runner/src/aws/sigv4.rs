@@ -67,7 +67,9 @@ pub(crate) fn verify(
         return Err(Refusal::UnknownKey);
     }
     let is_signed = |name: &str| scope.signed.contains(&name);
-    let mut amazon = headers.keys().filter(|name| name.as_str().starts_with("x-amz-"));
+    let mut amazon = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-amz-"));
     if !is_signed("host") || !amazon.all(|name| is_signed(name.as_str())) {
         return Err(Refusal::Incomplete);
     }
@@ -162,7 +164,7 @@ fn canonical(
     body: &[u8],
 ) -> String {
     // Every service but S3 signs the path encoded once more.
-    let segments = path.split('/').map(|part| encode(part));
+    let segments = path.split('/').map(encode);
     let path = segments.collect::<Vec<_>>().join("/");
     let mut pairs: Vec<(String, String)> = query
         .split('&')
@@ -174,7 +176,10 @@ fn canonical(
         })
         .collect();
     pairs.sort();
-    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let mut text = format!("{method}\n{path}\n{}\n", pairs.join("&"));
     for (name, value) in headers {
         text.push_str(&format!("{name}:{}\n", trimmed(value)));
@@ -197,7 +202,9 @@ fn signature(canonical: &str, date: &str, secret: &str, scope: (&str, &str)) -> 
     );
     let mut key = format!("AWS4{secret}").into_bytes();
     for part in [day, region, service, "aws4_request", &text] {
-        key = hmac(&Key::new(HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec();
+        key = hmac(&Key::new(HMAC_SHA256, &key), part.as_bytes())
+            .as_ref()
+            .to_vec();
     }
     hex(&key)
 }
@@ -246,7 +253,10 @@ mod tests {
         assert_eq!(check(&other, b"{}", KEY, now), Err(Refusal::Mismatch));
         let secret = (KEY.0, "other");
         assert_eq!(check(&uri, b"{}", secret, now), Err(Refusal::Mismatch));
-        assert_eq!(check(&uri, b"{}", ("B", KEY.1), now), Err(Refusal::UnknownKey));
+        assert_eq!(
+            check(&uri, b"{}", ("B", KEY.1), now),
+            Err(Refusal::UnknownKey)
+        );
         let late = now + time::Duration::minutes(16);
         assert_eq!(check(&uri, b"{}", KEY, late), Err(Refusal::Expired));
     }
@@ -256,7 +266,14 @@ mod tests {
         let uri: Uri = "/v1/a%20b".parse().expect("a path");
         let mut headers = signed(b"{}");
         headers.insert("x-amz-invocation-type", "Event".parse().expect("a value"));
-        let outcome = verify("POST", &uri, &headers, b"{}", KEY, OffsetDateTime::now_utc());
+        let outcome = verify(
+            "POST",
+            &uri,
+            &headers,
+            b"{}",
+            KEY,
+            OffsetDateTime::now_utc(),
+        );
         assert_eq!(outcome, Err(Refusal::Incomplete));
     }
 

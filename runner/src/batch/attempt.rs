@@ -13,6 +13,11 @@ use crate::registry::Pinned;
 /// What is said of a job whose container was taken away.
 const INTERRUPTED: &str = "Host EC2 (instance) terminated.";
 
+/// The exit code of what was killed.
+const KILLED: i64 = 137;
+/// How long it takes to take a container away that was killed.
+const TAKEN_AWAY: Duration = Duration::from_millis(500);
+
 /// How an attempt ended.
 #[derive(Debug)]
 struct End {
@@ -72,11 +77,23 @@ impl Batch {
         let told = |error: &dyn std::fmt::Display| error.to_string();
         let registry = &self.ground.registry;
         let image = registry.image(&work.image).map_err(|error| told(&error))?;
-        let pinned = registry.resolve(&image).await.map_err(|error| format!("CannotPullContainerError: {error}"))?;
-        self.ground.leases.need(&format!("job/{}", job.id), [pinned.digest.clone()]).await;
-        self.ground.pull(&pinned).await.map_err(|error| told(&error))?;
+        let pinned = registry
+            .resolve(&image)
+            .await
+            .map_err(|error| format!("CannotPullContainerError: {error}"))?;
+        self.ground
+            .leases
+            .need(&format!("job/{}", job.id), [pinned.digest.clone()])
+            .await;
+        self.ground
+            .pull(&pinned)
+            .await
+            .map_err(|error| told(&error))?;
         let digest = pinned.digest.clone();
-        let changed = self.ledger.change(&job.id, |job| job.digest = Some(digest)).await;
+        let changed = self
+            .ledger
+            .change(&job.id, |job| job.digest = Some(digest))
+            .await;
         changed.map_err(|error| told(&error))?;
         let spec = spec(job, work, &pinned);
         let engine = &self.ground.engine;
@@ -95,7 +112,9 @@ impl Batch {
         let stop = self.stopping(&job.id);
         let engine = &self.ground.engine;
         let since = now() - job.started_at.unwrap_or_else(now);
-        let rest = work.timeout_seconds.map(|seconds| (seconds as f64 - since).max(0.0));
+        let rest = work
+            .timeout_seconds
+            .map(|seconds| (seconds as f64 - since).max(0.0));
         let timeout = async {
             match rest {
                 Some(rest) => tokio::time::sleep(Duration::from_secs_f64(rest)).await,
@@ -106,7 +125,7 @@ impl Batch {
             stop.notify_one();
         }
         let status_reason = tokio::select! {
-            exit = engine.ended(container) => return ended(&exit),
+            exit = engine.ended(container) => return ended(&self.looked_again(container, exit).await),
             () = timeout => "Job attempt duration exceeded timeout".to_owned(),
             () = stop.notified() => {
                 let kept = self.ledger.get(&job.id).await.ok().flatten();
@@ -126,6 +145,18 @@ impl Batch {
         }
     }
 
+    /// How a container ended that was killed: whoever kills it may be taking it away.
+    async fn looked_again(&self, container: &str, exit: Exit) -> Exit {
+        if exit.code != Some(KILLED) || exit.out_of_memory {
+            return exit;
+        }
+        tokio::time::sleep(TAKEN_AWAY).await;
+        match self.ground.engine.exit(container).await {
+            Ok(Some(exit)) => exit,
+            Ok(None) | Err(_) => exit,
+        }
+    }
+
     /// Notes an attempt, and decides whether there is another one.
     async fn settle(&self, id: &str, work: &Work, end: End) -> Result<(), Error> {
         let attempt = Attempt {
@@ -140,7 +171,10 @@ impl Batch {
         let attempts = work.attempts;
         let changed = self.ledger.change(id, move |job| {
             let started_at = job.started_at;
-            job.attempts.push(Attempt { started_at, ..attempt });
+            job.attempts.push(Attempt {
+                started_at,
+                ..attempt
+            });
             let has_more = u64::try_from(job.attempts.len()).is_ok_and(|made| made < attempts);
             if wants_more && has_more && job.terminated.is_none() {
                 job.status = Status::Runnable;
@@ -154,7 +188,11 @@ impl Batch {
             tracing::info!(job = id, reason = end.status_reason, "a job is tried again");
             return Ok(());
         }
-        let status = if is_good { Status::Succeeded } else { Status::Failed };
+        let status = if is_good {
+            Status::Succeeded
+        } else {
+            Status::Failed
+        };
         self.ledger.end(job, status, &end.status_reason).await?;
         Ok(())
     }
@@ -171,7 +209,9 @@ fn ended(exit: &Exit) -> End {
     };
     End {
         exit_code: Some(code),
-        reason: exit.out_of_memory.then(|| "OutOfMemoryError: Container killed due to memory usage".to_owned()),
+        reason: exit
+            .out_of_memory
+            .then(|| "OutOfMemoryError: Container killed due to memory usage".to_owned()),
         status_reason: "Essential container in task exited".into(),
         is_final: false,
     }
@@ -179,15 +219,28 @@ fn ended(exit: &Exit) -> End {
 
 /// Whether an end like this is tried again: the first rule that is like it says so.
 fn is_retried(work: &Work, end: &End) -> bool {
-    let rules = work.on_exit.as_array().map(Vec::as_slice).unwrap_or_default();
+    let rules = work
+        .on_exit
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     for rule in rules {
-        let is_like = |name: &str, text: &str| rule[name].as_str().is_none_or(|pattern| glob(pattern, text));
-        let code = end.exit_code.map(|code| code.to_string()).unwrap_or_default();
+        let is_like = |name: &str, text: &str| {
+            rule[name]
+                .as_str()
+                .is_none_or(|pattern| glob(pattern, text))
+        };
+        let code = end
+            .exit_code
+            .map(|code| code.to_string())
+            .unwrap_or_default();
         if is_like("onExitCode", &code)
             && is_like("onReason", end.reason.as_deref().unwrap_or_default())
             && is_like("onStatusReason", &end.status_reason)
         {
-            return rule["action"].as_str().is_some_and(|action| action.eq_ignore_ascii_case("retry"));
+            return rule["action"]
+                .as_str()
+                .is_some_and(|action| action.eq_ignore_ascii_case("retry"));
         }
     }
     true
@@ -205,10 +258,18 @@ fn spec(job: &Job, work: &Work, image: &Pinned) -> Spec {
     let own = [
         ("AWS_BATCH_JOB_ID", job.id.clone()),
         ("AWS_BATCH_JQ_NAME", job.queue.clone()),
-        ("AWS_BATCH_JOB_ATTEMPT", (job.attempts.len() + 1).to_string()),
+        (
+            "AWS_BATCH_JOB_ATTEMPT",
+            (job.attempts.len() + 1).to_string(),
+        ),
     ];
-    let index = job.index.map(|index| format!("AWS_BATCH_JOB_ARRAY_INDEX={index}"));
-    let chosen = work.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let index = job
+        .index
+        .map(|index| format!("AWS_BATCH_JOB_ARRAY_INDEX={index}"));
+    let chosen = work
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     let own = own.iter().map(|(name, value)| format!("{name}={value}"));
     Spec {
         name: format!("wharf-{}-{}", log_name(&job.id), job.attempts.len() + 1),

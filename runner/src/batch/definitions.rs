@@ -8,7 +8,13 @@ use super::{Batch, short};
 use crate::aws::{Error, Input, page};
 
 /// Members that would reach the host, and are therefore refused.
-const REFUSED: [&str; 5] = ["privileged", "volumes", "mountPoints", "ulimits", "linuxParameters"];
+const REFUSED: [&str; 5] = [
+    "privileged",
+    "volumes",
+    "mountPoints",
+    "ulimits",
+    "linuxParameters",
+];
 
 impl Batch {
     pub(super) async fn register(&self, input: &Input) -> Result<Value, Error> {
@@ -18,7 +24,10 @@ impl Batch {
         }
         let container = &input.value()["containerProperties"];
         let image = container["image"].as_str().unwrap_or_default();
-        self.ground.registry.image(image).map_err(|error| input.wrong(error.to_string()))?;
+        self.ground
+            .registry
+            .image(image)
+            .map_err(|error| input.wrong(error.to_string()))?;
         for member in REFUSED {
             let is_nothing = match &container[member] {
                 Value::Null | Value::Bool(false) => true,
@@ -34,7 +43,10 @@ impl Batch {
         let revision = last.iter().map(|found| found.revision).max().unwrap_or(0) + 1;
         let key = format!("{name}:{revision}");
         let definition = Definition {
-            arn: self.ground.names.arn("batch", &format!("job-definition/{key}")),
+            arn: self
+                .ground
+                .names
+                .arn("batch", &format!("job-definition/{key}")),
             name: name.clone(),
             revision,
             is_active: true,
@@ -49,30 +61,42 @@ impl Batch {
         let wanted = input.texts("jobDefinitions");
         let (name, status) = (input.maybe("jobDefinitionName"), input.maybe("status"));
         let mut found = self.definitions.filtered(|found| {
-            let is_named = wanted.is_empty() || wanted.iter().any(|wanted| {
-                short(wanted) == found.name || short(wanted) == format!("{}:{}", found.name, found.revision)
-            });
+            let is_named = wanted.is_empty()
+                || wanted.iter().any(|wanted| {
+                    short(wanted) == found.name
+                        || short(wanted) == format!("{}:{}", found.name, found.revision)
+                });
             is_named
                 && name.is_none_or(|name| found.name == name)
                 && status.is_none_or(|status| (status == "ACTIVE") == found.is_active)
         });
         found.sort_by_key(|found| (found.name.clone(), std::cmp::Reverse(found.revision)));
         let (found, next) = page(found, input.maybe("nextToken"), input.number("maxResults"));
-        let shown: Vec<Value> = found.into_iter().map(|found| {
-            let mut shown = found.body;
-            shown["jobDefinitionName"] = found.name.into();
-            shown["jobDefinitionArn"] = found.arn.into();
-            shown["revision"] = found.revision.into();
-            shown["status"] = if found.is_active { "ACTIVE" } else { "INACTIVE" }.into();
-            shown
-        }).collect();
+        let shown: Vec<Value> = found
+            .into_iter()
+            .map(|found| {
+                let mut shown = found.body;
+                shown["jobDefinitionName"] = found.name.into();
+                shown["jobDefinitionArn"] = found.arn.into();
+                shown["revision"] = found.revision.into();
+                shown["status"] = if found.is_active {
+                    "ACTIVE"
+                } else {
+                    "INACTIVE"
+                }
+                .into();
+                shown
+            })
+            .collect();
         json!({"jobDefinitions": shown, "nextToken": next})
     }
 
     pub(super) async fn deregister(&self, input: &Input) -> Result<Value, Error> {
         let found = self.definition(input.text("jobDefinition")?, input)?;
         let key = format!("{}:{}", found.name, found.revision);
-        self.definitions.update(&key, |found| found.is_active = false).await?;
+        self.definitions
+            .update(&key, |found| found.is_active = false)
+            .await?;
         Ok(json!({}))
     }
 
@@ -82,10 +106,16 @@ impl Batch {
         let found = match name.contains(':') {
             true => self.definitions.get(name).filter(|found| found.is_active),
             false => {
-                let found = self.definitions.filtered(|found| found.name == name && found.is_active);
+                let found = self
+                    .definitions
+                    .filtered(|found| found.name == name && found.is_active);
                 found.into_iter().max_by_key(|found| found.revision)
             }
         };
-        found.ok_or_else(|| input.wrong(format!("JobDefinition {text} is not active or does not exist")))
+        found.ok_or_else(|| {
+            input.wrong(format!(
+                "JobDefinition {text} is not active or does not exist"
+            ))
+        })
     }
 }

@@ -13,9 +13,14 @@ impl Batch {
             return Err(input.wrong("Object already exists"));
         }
         let resources = input.value()["computeResources"].clone();
-        let vcpus = resources["maxvCpus"].as_f64().or(input.value()["unmanagedvCpus"].as_f64());
+        let vcpus = resources["maxvCpus"]
+            .as_f64()
+            .or(input.value()["unmanagedvCpus"].as_f64());
         let environment = Environment {
-            arn: self.ground.names.arn("batch", &format!("compute-environment/{name}")),
+            arn: self
+                .ground
+                .names
+                .arn("batch", &format!("compute-environment/{name}")),
             name: name.clone(),
             kind: input.text("type")?.to_owned(),
             is_enabled: input.maybe("state") != Some("DISABLED"),
@@ -23,14 +28,17 @@ impl Batch {
             resources,
             tags: input.value()["tags"].clone(),
         };
-        let told = json!({"computeEnvironmentName": name, "computeEnvironmentArn": environment.arn});
+        let told =
+            json!({"computeEnvironmentName": name, "computeEnvironmentArn": environment.arn});
         self.environments.put(&name, environment).await?;
         Ok(told)
     }
 
     pub(super) fn describe_environments(&self, input: &Input) -> Value {
         let wanted = input.texts("computeEnvironments");
-        let found = self.environments.filtered(|found| is_wanted(&wanted, &found.name));
+        let found = self
+            .environments
+            .filtered(|found| is_wanted(&wanted, &found.name));
         let (found, next) = page(found, input.maybe("nextToken"), input.number("maxResults"));
         let shown: Vec<Value> = found.into_iter().map(|found| json!({
             "computeEnvironmentName": found.name, "computeEnvironmentArn": found.arn, "type": found.kind,
@@ -61,7 +69,12 @@ impl Batch {
 
     pub(super) async fn delete_environment(&self, input: &Input) -> Result<Value, Error> {
         let name = short(input.text("computeEnvironment")?).to_owned();
-        if self.queues.list().iter().any(|queue| queue.environments.contains(&name)) {
+        if self
+            .queues
+            .list()
+            .iter()
+            .any(|queue| queue.environments.contains(&name))
+        {
             return Err(input.wrong("Cannot delete, found existing JobQueue relationship"));
         }
         self.environments.remove(&name).await?;
@@ -88,7 +101,9 @@ impl Batch {
 
     pub(super) fn describe_queues(&self, input: &Input) -> Value {
         let wanted = input.texts("jobQueues");
-        let found = self.queues.filtered(|found| is_wanted(&wanted, &found.name));
+        let found = self
+            .queues
+            .filtered(|found| is_wanted(&wanted, &found.name));
         let (found, next) = page(found, input.maybe("nextToken"), input.number("maxResults"));
         let shown: Vec<Value> = found.into_iter().map(|found| {
             let order: Vec<Value> = found.environments.iter().enumerate().map(|(index, name)| json!({
@@ -107,7 +122,10 @@ impl Batch {
 
     pub(super) async fn update_queue(&self, input: &Input) -> Result<Value, Error> {
         let name = short(input.text("jobQueue")?).to_owned();
-        let (state, priority) = (input.maybe("state").map(|state| state != "DISABLED"), input.value()["priority"].as_i64());
+        let (state, priority) = (
+            input.maybe("state").map(|state| state != "DISABLED"),
+            input.value()["priority"].as_i64(),
+        );
         let environments = match input.value()["computeEnvironmentOrder"].is_array() {
             true => Some(self.ordered(input)?),
             false => None,
@@ -130,8 +148,19 @@ impl Batch {
         if self.queues.get(&name).is_some_and(|queue| queue.is_enabled) {
             return Err(input.wrong("Cannot delete, resource is not disabled"));
         }
-        for status in [Status::Submitted, Status::Pending, Status::Runnable, Status::Starting, Status::Running] {
-            if !self.ledger.with_status(&name, status, 0, 1).await?.is_empty() {
+        for status in [
+            Status::Submitted,
+            Status::Pending,
+            Status::Runnable,
+            Status::Starting,
+            Status::Running,
+        ] {
+            if !self
+                .ledger
+                .with_status(&name, status, 0, 1)
+                .await?
+                .is_empty()
+            {
                 return Err(input.wrong("Cannot delete, the queue has jobs that are not over"));
             }
         }
@@ -159,8 +188,14 @@ impl Batch {
 
     /// How many vCPUs a queue may use.
     pub(super) fn capacity(&self, queue: &Queue) -> f64 {
-        let environments = queue.environments.iter().filter_map(|name| self.environments.get(name));
-        let all: f64 = environments.filter(|found| found.is_enabled).map(|found| found.max_vcpus).sum();
+        let environments = queue
+            .environments
+            .iter()
+            .filter_map(|name| self.environments.get(name));
+        let all: f64 = environments
+            .filter(|found| found.is_enabled)
+            .map(|found| found.max_vcpus)
+            .sum();
         match self.ground.config.batch.max_vcpus {
             0 => all,
             most => all.min(f64::from(most)),

@@ -30,13 +30,24 @@ impl Batch {
                 Some(found.ok_or_else(|| input.wrong(format!("there is no status {word}")))?)
             }
         };
-        let offset = input.maybe("nextToken").and_then(|token| token.parse().ok()).unwrap_or(0);
-        let most = usize::try_from(input.number("maxResults").unwrap_or(1000).clamp(1, 1000)).unwrap_or(1000);
+        let offset = input
+            .maybe("nextToken")
+            .and_then(|token| token.parse().ok())
+            .unwrap_or(0);
+        let most = usize::try_from(input.number("maxResults").unwrap_or(1000).clamp(1, 1000))
+            .unwrap_or(1000);
         let mut found = match (input.maybe("arrayJobId"), input.maybe("jobQueue")) {
-            (Some(array), _) => self.ledger.children(short(array), status, offset, most + 1).await?,
+            (Some(array), _) => {
+                self.ledger
+                    .children(short(array), status, offset, most + 1)
+                    .await?
+            }
             (None, Some(queue)) => {
                 let status = status.unwrap_or(Status::Running);
-                let all = self.ledger.with_status(short(queue), status, offset, most + 1).await?;
+                let all = self
+                    .ledger
+                    .with_status(short(queue), status, offset, most + 1)
+                    .await?;
                 // Children are listed under their array.
                 all
             }
@@ -71,7 +82,9 @@ impl Batch {
                 continue;
             }
             let kept = reason.clone();
-            self.ledger.change(&id, |job| job.terminated = Some(kept)).await?;
+            self.ledger
+                .change(&id, |job| job.terminated = Some(kept))
+                .await?;
             self.stopping(&id).notify_one();
         }
         Ok(json!({}))
@@ -84,7 +97,10 @@ impl Batch {
         }
         // The scheduler may be about to start it: whoever writes first decides.
         let changed = self.ledger.change(&job.id, |job| {
-            if matches!(job.status, Status::Submitted | Status::Pending | Status::Runnable) {
+            if matches!(
+                job.status,
+                Status::Submitted | Status::Pending | Status::Runnable
+            ) {
                 job.is_cancelled = true;
             }
         });
@@ -110,7 +126,10 @@ impl Batch {
         }
         let mut all = Vec::new();
         loop {
-            let some = self.ledger.children(&job.id, None, all.len(), CHILDREN).await?;
+            let some = self
+                .ledger
+                .children(&job.id, None, all.len(), CHILDREN)
+                .await?;
             if some.is_empty() {
                 return Ok(all);
             }

@@ -42,8 +42,11 @@ impl Ledger {
                         Some(Status::Succeeded) => {}
                         Some(Status::Failed) | None => has_failed = true,
                         Some(_) => {
-                            let sql = "INSERT OR IGNORE INTO job_waits (job, awaited) VALUES (?1, ?2)";
-                            connection.prepare_cached(sql)?.execute(params![job.id, awaited])?;
+                            let sql =
+                                "INSERT OR IGNORE INTO job_waits (job, awaited) VALUES (?1, ?2)";
+                            connection
+                                .prepare_cached(sql)?
+                                .execute(params![job.id, awaited])?;
                             is_waiting = true;
                         }
                     }
@@ -64,7 +67,9 @@ impl Ledger {
     /// A job.
     pub(super) async fn get(&self, id: &str) -> Result<Option<Job>, Error> {
         let id = id.to_owned();
-        self.store.read(move |connection| find(connection, &id)).await
+        self.store
+            .read(move |connection| find(connection, &id))
+            .await
     }
 
     /// Changes a job that isn't over, and gives what it has become.
@@ -88,7 +93,9 @@ impl Ledger {
     /// Ends a job, with all that follows: those that wait for it, and the array that it is of.
     pub(super) async fn end(&self, job: Job, status: Status, reason: &str) -> Result<(), Error> {
         let reason = reason.to_owned();
-        self.store.write(move |connection| end(connection, job, status, &reason)).await
+        self.store
+            .write(move |connection| end(connection, job, status, &reason))
+            .await
     }
 
     /// Jobs of a queue that can be started, the oldest first.
@@ -109,7 +116,10 @@ impl Ledger {
             let sql = "SELECT body FROM jobs WHERE queue = ?1 AND status = ?2
                        ORDER BY number LIMIT ?3 OFFSET ?4";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![queue, status.word(), most as i64, offset as i64], read)?;
+            let rows = statement.query_map(
+                params![queue, status.word(), most as i64, offset as i64],
+                read,
+            )?;
             rows.collect()
         };
         self.store.read(work).await
@@ -129,7 +139,8 @@ impl Ledger {
                        ORDER BY number LIMIT ?3 OFFSET ?4";
             let mut statement = connection.prepare_cached(sql)?;
             let word = status.map_or("", Status::word);
-            let rows = statement.query_map(params![parent, word, most as i64, offset as i64], read)?;
+            let rows =
+                statement.query_map(params![parent, word, most as i64, offset as i64], read)?;
             rows.collect()
         };
         self.store.read(work).await
@@ -138,7 +149,9 @@ impl Ledger {
     /// How many children of an array are in each status.
     pub(super) async fn summary(&self, parent: &str) -> Result<Vec<(Status, i64)>, Error> {
         let parent = parent.to_owned();
-        self.store.read(move |connection| summary(connection, &parent)).await
+        self.store
+            .read(move |connection| summary(connection, &parent))
+            .await
     }
 
     /// All jobs that were started and are not over.
@@ -163,7 +176,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Job> {
 }
 
 fn written(job: &Job) -> rusqlite::Result<String> {
-    serde_json::to_string(job).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    serde_json::to_string(job)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
@@ -187,7 +201,12 @@ fn save(connection: &Connection, job: &Job) -> rusqlite::Result<()> {
 fn summary(connection: &Connection, parent: &str) -> rusqlite::Result<Vec<(Status, i64)>> {
     let sql = "SELECT count(*) FROM jobs WHERE parent = ?1 AND parent <> '' AND status = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let count = |status: Status| Ok((status, statement.query_row(params![parent, status.word()], |row| row.get(0))?));
+    let count = |status: Status| {
+        Ok((
+            status,
+            statement.query_row(params![parent, status.word()], |row| row.get(0))?,
+        ))
+    };
     STATUSES.into_iter().map(count).collect()
 }
 
@@ -204,7 +223,8 @@ fn end(connection: &Connection, job: Job, status: Status, reason: &str) -> rusql
         let sql = "DELETE FROM job_waits WHERE job = ?1";
         connection.prepare_cached(sql)?.execute([&job.id])?;
         for id in waiting(connection, &job.id)? {
-            let Some(mut next) = find(connection, &id)?.filter(|next| !next.status.is_over()) else {
+            let Some(mut next) = find(connection, &id)?.filter(|next| !next.status.is_over())
+            else {
                 continue;
             };
             if status == Status::Failed {
@@ -231,25 +251,39 @@ fn end(connection: &Connection, job: Job, status: Status, reason: &str) -> rusql
 }
 
 /// The end of an array, where its last child has ended.
-fn array_end(connection: &Connection, parent: &str) -> rusqlite::Result<Option<(Job, Status, String)>> {
+fn array_end(
+    connection: &Connection,
+    parent: &str,
+) -> rusqlite::Result<Option<(Job, Status, String)>> {
     let sql = "SELECT 1 FROM jobs WHERE parent = ?1 AND parent <> '' AND status NOT IN ('SUCCEEDED', 'FAILED') LIMIT 1";
-    let open: Option<i64> = connection.prepare_cached(sql)?.query_row([parent], |row| row.get(0)).optional()?;
-    let Some(array) = find(connection, parent)?.filter(|array| open.is_none() && !array.status.is_over()) else {
+    let open: Option<i64> = connection
+        .prepare_cached(sql)?
+        .query_row([parent], |row| row.get(0))
+        .optional()?;
+    let Some(array) =
+        find(connection, parent)?.filter(|array| open.is_none() && !array.status.is_over())
+    else {
         return Ok(None);
     };
     let counts = summary(connection, parent)?;
-    let has_failed = counts.iter().any(|(status, count)| *status == Status::Failed && *count > 0);
+    let has_failed = counts
+        .iter()
+        .any(|(status, count)| *status == Status::Failed && *count > 0);
     Ok(Some(match has_failed {
         true => (array, Status::Failed, "Array Child Job failed".into()),
         false => (array, Status::Succeeded, String::new()),
     }))
 }
 
-fn open_children(connection: &Connection, parent: &str) -> rusqlite::Result<Vec<(Job, Status, String)>> {
+fn open_children(
+    connection: &Connection,
+    parent: &str,
+) -> rusqlite::Result<Vec<(Job, Status, String)>> {
     let sql = "SELECT body FROM jobs WHERE parent = ?1 AND parent <> '' AND status IN ('SUBMITTED', 'PENDING', 'RUNNABLE')";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([parent], read)?;
-    let ended = |job: rusqlite::Result<Job>| Ok((job?, Status::Failed, "Dependent Job failed".to_owned()));
+    let ended =
+        |job: rusqlite::Result<Job>| Ok((job?, Status::Failed, "Dependent Job failed".to_owned()));
     rows.map(ended).collect()
 }
 
@@ -257,7 +291,9 @@ fn open_children(connection: &Connection, parent: &str) -> rusqlite::Result<Vec<
 fn release(connection: &Connection, array: &mut Job) -> rusqlite::Result<()> {
     let sql = "SELECT body FROM jobs WHERE parent = ?1 AND parent <> '' AND status IN ('SUBMITTED', 'PENDING')";
     let mut statement = connection.prepare_cached(sql)?;
-    let children: Vec<Job> = statement.query_map([&array.id], read)?.collect::<rusqlite::Result<_>>()?;
+    let children: Vec<Job> = statement
+        .query_map([&array.id], read)?
+        .collect::<rusqlite::Result<_>>()?;
     for mut child in children {
         if is_free(connection, &child)? {
             child.status = Status::Runnable;
@@ -272,12 +308,15 @@ fn is_free(connection: &Connection, job: &Job) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM job_waits WHERE job IN (?1, ?2) LIMIT 1";
     let parent = job.parent.clone().unwrap_or_default();
     let mut statement = connection.prepare_cached(sql)?;
-    let found: Option<i64> = statement.query_row(params![job.id, parent], |row| row.get(0)).optional()?;
+    let found: Option<i64> = statement
+        .query_row(params![job.id, parent], |row| row.get(0))
+        .optional()?;
     Ok(found.is_none())
 }
 
 fn waiting(connection: &Connection, awaited: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = connection.prepare_cached("SELECT job FROM job_waits WHERE awaited = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT job FROM job_waits WHERE awaited = ?1")?;
     let rows = statement.query_map([awaited], |row| row.get(0))?;
     rows.collect()
 }

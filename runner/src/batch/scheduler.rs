@@ -21,14 +21,18 @@ impl Batch {
         let containers: Vec<&Found> = found.iter().filter(is_job).collect();
         let mut known = HashSet::new();
         for job in self.ledger.started().await? {
-            let container = containers.iter().find(|found| found.labels.get(OWNER) == Some(&job.id));
+            let container = containers
+                .iter()
+                .find(|found| found.labels.get(OWNER) == Some(&job.id));
             let Some(work) = self.work(&job).await? else {
                 continue;
             };
             match (container, job.status) {
                 // It was not begun: it is started again, and that is no attempt.
                 (None, Status::Starting) => {
-                    self.ledger.change(&job.id, |job| job.status = Status::Runnable).await?;
+                    self.ledger
+                        .change(&job.id, |job| job.status = Status::Runnable)
+                        .await?;
                 }
                 (container, _) => {
                     let container = container.map(|found| found.id.clone());

@@ -24,8 +24,15 @@ impl Batch {
 
     pub(super) async fn shown(&self, job: &Job) -> Result<Value, Error> {
         let work = self.work(job).await?;
-        let attempts: Vec<Value> = job.attempts.iter().map(|found| attempt(job, found)).collect();
-        let queue = self.ground.names.arn("batch", &format!("job-queue/{}", job.queue));
+        let attempts: Vec<Value> = job
+            .attempts
+            .iter()
+            .map(|found| attempt(job, found))
+            .collect();
+        let queue = self
+            .ground
+            .names
+            .arn("batch", &format!("job-queue/{}", job.queue));
         let mut shown = json!({
             "jobArn": self.job_arn(job), "jobId": job.id, "jobName": job.name, "jobQueue": queue,
             "status": job.status, "createdAt": milliseconds(job.created_at), "attempts": attempts,
@@ -47,8 +54,10 @@ impl Batch {
         }
         if let Some(size) = job.size {
             let summary = self.ledger.summary(&job.id).await?;
-            let summary: Map<String, Value> = summary.into_iter()
-                .map(|(status, count)| (status.word().to_owned(), count.into())).collect();
+            let summary: Map<String, Value> = summary
+                .into_iter()
+                .map(|(status, count)| (status.word().to_owned(), count.into()))
+                .collect();
             shown["arrayProperties"] = json!({"size": size, "statusSummary": summary});
         }
         if let Some(index) = job.index {
@@ -61,7 +70,11 @@ impl Batch {
     pub(super) async fn work(&self, job: &Job) -> Result<Option<Work>, Error> {
         match (&job.work, &job.parent) {
             (Some(work), _) => Ok(Some(work.clone())),
-            (None, Some(parent)) => Ok(self.ledger.get(parent).await?.and_then(|parent| parent.work)),
+            (None, Some(parent)) => Ok(self
+                .ledger
+                .get(parent)
+                .await?
+                .and_then(|parent| parent.work)),
             (None, None) => Ok(None),
         }
     }
@@ -84,8 +97,11 @@ fn put(shown: &mut Value, job: &Job) {
 }
 
 fn container(job: &Job, work: &Work) -> Value {
-    let environment: Vec<Value> = work.environment.iter()
-        .map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let environment: Vec<Value> = work
+        .environment
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
     let mut shown = json!({
         "image": work.image, "command": work.command, "environment": environment,
         "resourceRequirements": [
@@ -114,7 +130,10 @@ fn attempt(job: &Job, attempt: &Attempt) -> Value {
         container["reason"] = reason.clone().into();
     }
     let mut shown = json!({"container": container, "statusReason": attempt.status_reason});
-    for (name, at) in [("startedAt", attempt.started_at), ("stoppedAt", attempt.stopped_at)] {
+    for (name, at) in [
+        ("startedAt", attempt.started_at),
+        ("stoppedAt", attempt.stopped_at),
+    ] {
         if let Some(at) = at {
             shown[name] = milliseconds(at).into();
         }

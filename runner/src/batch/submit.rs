@@ -20,7 +20,10 @@ impl Batch {
     pub(crate) async fn submit(&self, input: &Input) -> Result<Value, Error> {
         let name = super::environments::name(input, "jobName")?;
         let queue = short(input.text("jobQueue")?).to_owned();
-        let found = self.queues.get(&queue).ok_or_else(|| input.wrong(format!("JobQueue {queue} not found")))?;
+        let found = self
+            .queues
+            .get(&queue)
+            .ok_or_else(|| input.wrong(format!("JobQueue {queue} not found")))?;
         if !found.is_enabled {
             return Err(input.wrong(format!("JobQueue {queue} is disabled")));
         }
@@ -39,7 +42,11 @@ impl Batch {
             id: id.clone(),
             name: name.clone(),
             queue,
-            status: if size.is_some() { Status::Pending } else { Status::Runnable },
+            status: if size.is_some() {
+                Status::Pending
+            } else {
+                Status::Runnable
+            },
             status_reason: None,
             work: Some(work),
             size,
@@ -54,8 +61,13 @@ impl Batch {
             is_cancelled: false,
         };
         let children = children(&job, size.unwrap_or(0), &awaits, &of_children);
-        let parent = Entry { job, awaits: awaits.clone() };
-        self.ledger.submit(std::iter::once(parent).chain(children).collect()).await?;
+        let parent = Entry {
+            job,
+            awaits: awaits.clone(),
+        };
+        self.ledger
+            .submit(std::iter::once(parent).chain(children).collect())
+            .await?;
         self.bell.notify_one();
         let arn = self.ground.names.arn("batch", &format!("job/{id}"));
         Ok(json!({"jobArn": arn, "jobName": name, "jobId": id}))
@@ -74,7 +86,9 @@ enum OfChild {
 fn dependencies(input: &Input, size: Option<u64>) -> Result<(Vec<String>, Vec<OfChild>), Error> {
     let wishes = input.list("dependsOn");
     if wishes.len() > MOST_DEPENDENCIES {
-        return Err(input.wrong(format!("a job depends on {MOST_DEPENDENCIES} others at most")));
+        return Err(input.wrong(format!(
+            "a job depends on {MOST_DEPENDENCIES} others at most"
+        )));
     }
     let (mut whole, mut of_children) = (Vec::new(), Vec::new());
     for wish in wishes {
@@ -83,7 +97,11 @@ fn dependencies(input: &Input, size: Option<u64>) -> Result<(Vec<String>, Vec<Of
             (Some("SEQUENTIAL"), None) if size.is_some() => of_children.push(OfChild::Before),
             (Some("N_TO_N"), Some(id)) if size.is_some() => of_children.push(OfChild::Same(id)),
             (None | Some(""), Some(id)) => whole.push(id),
-            _ => return Err(input.wrong("dependsOn has a jobId; SEQUENTIAL has none; N_TO_N is for arrays")),
+            _ => {
+                return Err(
+                    input.wrong("dependsOn has a jobId; SEQUENTIAL has none; N_TO_N is for arrays")
+                );
+            }
         }
     }
     Ok((whole, of_children))
@@ -107,7 +125,9 @@ fn children<'a>(
         job.id = format!("{parent}:{index}");
         job.index = Some(index);
         let own = of_children.iter().filter_map(|wish| match wish {
-            OfChild::Before => index.checked_sub(1).map(|before| format!("{parent}:{before}")),
+            OfChild::Before => index
+                .checked_sub(1)
+                .map(|before| format!("{parent}:{before}")),
             OfChild::Same(other) => Some(format!("{other}:{index}")),
         });
         Entry {
@@ -128,10 +148,14 @@ fn work(definition: &Definition, input: &Input) -> Result<Work, Error> {
         }
     }
     let command = listed(&overrides["command"]).or_else(|| listed(&container["command"]));
-    let command = command.unwrap_or_default().into_iter().map(|word| match word.strip_prefix("Ref::") {
-        Some(name) => parameters.get(name).cloned().unwrap_or(word),
-        None => word,
-    });
+    let command =
+        command
+            .unwrap_or_default()
+            .into_iter()
+            .map(|word| match word.strip_prefix("Ref::") {
+                Some(name) => parameters.get(name).cloned().unwrap_or(word),
+                None => word,
+            });
     let mut environment = BTreeMap::new();
     for source in [container, overrides] {
         for entry in source["environment"].as_array().into_iter().flatten() {
@@ -141,7 +165,10 @@ fn work(definition: &Definition, input: &Input) -> Result<Work, Error> {
     }
     let resource = |kind: &str, old: &str| {
         let of = |source: &Value| {
-            let mut wishes = source["resourceRequirements"].as_array().into_iter().flatten();
+            let mut wishes = source["resourceRequirements"]
+                .as_array()
+                .into_iter()
+                .flatten();
             let wish = wishes.find(|wish| wish["type"] == kind);
             let new = wish.and_then(|wish| wish["value"].as_str()?.parse().ok());
             new.or_else(|| source[old].as_f64())

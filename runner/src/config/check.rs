@@ -19,7 +19,8 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             .strip_prefix("http://")
             .or(text.strip_prefix("https://"));
         host.is_some_and(|host| {
-            !host.trim_end_matches('/').is_empty() && !host.trim_end_matches('/').contains(['/', '@'])
+            !host.trim_end_matches('/').is_empty()
+                && !host.trim_end_matches('/').contains(['/', '@'])
         })
     };
     let faults = [
@@ -52,13 +53,13 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             engine.network.len() < 2 || engine.holder.is_empty(),
             "engine.network has two characters at least, engine.holder one",
         ),
-        (
-            engine.pids_limit < 2,
-            "engine.pids_limit is 2 at least",
-        ),
+        (engine.pids_limit < 2, "engine.pids_limit is 2 at least"),
         (lambda.concurrency == 0, "lambda.concurrency is 1 at least"),
         (
-            engine.capabilities.iter().any(|name| !HARMLESS.contains(&name.as_str())),
+            engine
+                .capabilities
+                .iter()
+                .any(|name| !HARMLESS.contains(&name.as_str())),
             "engine.capabilities has CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE, SETGID, \
              SETUID only",
         ),

@@ -183,7 +183,11 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_refused() {
-        for name in ["WHARF_RUNNER__LAMBDA__COLOUR", "WHARF_RUNNER__LAMDBA__CONCURRENCY", "WHARF_RUNNER__X"] {
+        for name in [
+            "WHARF_RUNNER__LAMBDA__COLOUR",
+            "WHARF_RUNNER__LAMDBA__CONCURRENCY",
+            "WHARF_RUNNER__X",
+        ] {
             assert!(load(&[(name, "1")]).is_err(), "{name}");
         }
     }

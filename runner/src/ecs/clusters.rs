@@ -42,12 +42,18 @@ impl Ecs {
         let cluster = self.cluster(Some(input.text("cluster")?))?;
         let is_in_use = |name: &String| *name == cluster.name;
         let services = self.shelves.services.list();
-        if services.iter().any(|service| is_in_use(&service.cluster) && service.status == "ACTIVE") {
+        if services
+            .iter()
+            .any(|service| is_in_use(&service.cluster) && service.status == "ACTIVE")
+        {
             let message = "the cluster has active services";
             return Err(Error::new("ClusterContainsServicesException", message));
         }
         let tasks = self.shelves.tasks.list();
-        if tasks.iter().any(|task| is_in_use(&task.cluster) && task.is_up()) {
+        if tasks
+            .iter()
+            .any(|task| is_in_use(&task.cluster) && task.is_up())
+        {
             let message = "the cluster has running tasks";
             return Err(Error::new("ClusterContainsTasksException", message));
         }
@@ -59,7 +65,10 @@ impl Ecs {
 
     /// The cluster of a name or an ARN.
     pub(super) fn cluster(&self, name: Option<&str>) -> Result<Cluster, Error> {
-        let found = self.shelves.clusters.get(Self::short(name.unwrap_or("default")));
+        let found = self
+            .shelves
+            .clusters
+            .get(Self::short(name.unwrap_or("default")));
         found.ok_or_else(|| Error::new("ClusterNotFoundException", "Cluster not found."))
     }
 
@@ -84,10 +93,13 @@ impl Ecs {
 
     fn shown_cluster(&self, cluster: &Cluster) -> Value {
         let services = self.shelves.services.list();
-        let services = services.iter().filter(|service| {
-            service.cluster == cluster.name && service.status == "ACTIVE"
-        });
-        let tasks = self.shelves.tasks.filtered(|task| task.cluster == cluster.name);
+        let services = services
+            .iter()
+            .filter(|service| service.cluster == cluster.name && service.status == "ACTIVE");
+        let tasks = self
+            .shelves
+            .tasks
+            .filtered(|task| task.cluster == cluster.name);
         let pending = |task: &&super::Task| {
             use super::model::Status::{Pending, Provisioning};
             matches!(task.status, Pending | Provisioning)

@@ -18,7 +18,7 @@ const REFUSED: [&str; 8] = [
 ];
 
 impl Ecs {
-    pub(super) async fn register(&self, input: &Input) -> Result<Value, Error> {
+    pub(crate) async fn register(&self, input: &Input) -> Result<Value, Error> {
         let family = input.text("family")?.to_owned();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if family.len() > 255 || !family.bytes().all(is_plain) {
@@ -27,8 +27,14 @@ impl Ecs {
         check(input)?;
         let mut body = input.value().clone();
         let tags = body["tags"].take();
-        for container in body["containerDefinitions"].as_array_mut().into_iter().flatten() {
-            self.ground.registry.image(container["image"].as_str().unwrap_or_default())?;
+        for container in body["containerDefinitions"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            self.ground
+                .registry
+                .image(container["image"].as_str().unwrap_or_default())?;
             complete(container);
         }
         let last = self.shelves.revisions.get(&family).unwrap_or(0);
@@ -36,7 +42,10 @@ impl Ecs {
         self.shelves.revisions.put(&family, revision).await?;
         let key = format!("{family}:{revision}");
         let definition = Definition {
-            arn: self.ground.names.arn("ecs", &format!("task-definition/{key}")),
+            arn: self
+                .ground
+                .names
+                .arn("ecs", &format!("task-definition/{key}")),
             family,
             revision,
             is_active: true,
@@ -44,7 +53,10 @@ impl Ecs {
             body,
             tags,
         };
-        self.shelves.definitions.put(&key, definition.clone()).await?;
+        self.shelves
+            .definitions
+            .put(&key, definition.clone())
+            .await?;
         let tags = definition.tags.as_array().cloned().unwrap_or_default();
         Ok(json!({"taskDefinition": shown(&definition), "tags": tags}))
     }
@@ -69,7 +81,8 @@ impl Ecs {
             found.reverse();
         }
         let arns = found.into_iter().map(|definition| definition.arn).collect();
-        let (arns, next) = page::<String>(arns, input.maybe("nextToken"), input.number("maxResults"));
+        let (arns, next) =
+            page::<String>(arns, input.maybe("nextToken"), input.number("maxResults"));
         json!({"taskDefinitionArns": arns, "nextToken": next})
     }
 
@@ -87,10 +100,13 @@ impl Ecs {
         if name.contains(':') {
             return self.shelves.definitions.get(name).ok_or_else(missing);
         }
-        let found = self.shelves.definitions.filtered(|definition| {
-            definition.family == name && definition.is_active
-        });
-        let newest = found.into_iter().max_by_key(|definition| definition.revision);
+        let found = self
+            .shelves
+            .definitions
+            .filtered(|definition| definition.family == name && definition.is_active);
+        let newest = found
+            .into_iter()
+            .max_by_key(|definition| definition.revision);
         newest.ok_or_else(missing)
     }
 }
@@ -118,7 +134,11 @@ fn complete(container: &mut Value) {
             container[name] = value;
         }
     }
-    for mapping in container["portMappings"].as_array_mut().into_iter().flatten() {
+    for mapping in container["portMappings"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
         if mapping["protocol"].is_null() {
             mapping["protocol"] = "tcp".into();
         }
@@ -138,7 +158,9 @@ fn check(input: &Input) -> Result<(), Error> {
         let name = container["name"].as_str().unwrap_or_default();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if name.is_empty() || !name.bytes().all(is_plain) || !names.insert(name) {
-            return Err(client("each container has a name of its own of letters, digits, - and _"));
+            return Err(client(
+                "each container has a name of its own of letters, digits, - and _",
+            ));
         }
         for member in REFUSED {
             let is_nothing = match &container[member] {
@@ -147,15 +169,22 @@ fn check(input: &Input) -> Result<(), Error> {
                 _ => false,
             };
             if !is_nothing {
-                return Err(client(format!("{member} would reach the host, and is refused")));
+                return Err(client(format!(
+                    "{member} would reach the host, and is refused"
+                )));
             }
         }
     }
     if !input.list("volumes").is_empty() {
         return Err(client("volumes would reach the host, and are refused"));
     }
-    if input.maybe("networkMode").is_some_and(|mode| mode == "host") {
-        return Err(client("networkMode host would reach the host, and is refused"));
+    if input
+        .maybe("networkMode")
+        .is_some_and(|mode| mode == "host")
+    {
+        return Err(client(
+            "networkMode host would reach the host, and is refused",
+        ));
     }
     let size = |name: &str, word: &str| match input.maybe(name) {
         None => Ok(None),
@@ -167,12 +196,17 @@ fn check(input: &Input) -> Result<(), Error> {
     let compatibilities = input.texts("requiresCompatibilities");
     if compatibilities.iter().any(|name| name == "FARGATE") {
         let (Some(cpu), Some(memory)) = (cpu, memory) else {
-            return Err(client("Fargate requires task definition to have cpu and memory."));
+            return Err(client(
+                "Fargate requires task definition to have cpu and memory.",
+            ));
         };
         if !fargate::is_pair(cpu, memory) {
             return Err(client("No Fargate configuration exists for given values."));
         }
-        if input.maybe("networkMode").is_some_and(|mode| mode != "awsvpc") {
+        if input
+            .maybe("networkMode")
+            .is_some_and(|mode| mode != "awsvpc")
+        {
             return Err(client("Fargate only supports network mode 'awsvpc'."));
         }
     }
@@ -187,9 +221,18 @@ fn shown(definition: &Definition) -> Value {
     value["taskDefinitionArn"] = definition.arn.clone().into();
     value["family"] = definition.family.clone().into();
     value["revision"] = definition.revision.into();
-    value["status"] = if definition.is_active { "ACTIVE" } else { "INACTIVE" }.into();
+    value["status"] = if definition.is_active {
+        "ACTIVE"
+    } else {
+        "INACTIVE"
+    }
+    .into();
     value["registeredAt"] = definition.registered_at.into();
-    value["compatibilities"] = if fargate { json!(["EC2", "FARGATE"]) } else { json!(["EC2"]) };
+    value["compatibilities"] = if fargate {
+        json!(["EC2", "FARGATE"])
+    } else {
+        json!(["EC2"])
+    };
     if value["volumes"].is_null() {
         value["volumes"] = json!([]);
     }

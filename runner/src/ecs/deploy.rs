@@ -14,21 +14,48 @@ use crate::store;
 
 /// How often a service is looked at that nothing happened to.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often is looked for tasks to forget.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// The longest pause between starts that fail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Ecs {
     /// Starts the workers of all services that are there.
     pub(crate) async fn resume(&self) -> Result<(), Error> {
-        for service in self.shelves.services.filtered(|service| service.status != "INACTIVE") {
+        for service in self
+            .shelves
+            .services
+            .filtered(|service| service.status != "INACTIVE")
+        {
             let key = service.key();
             if let Some(mut balanced) = service.balanced.clone() {
                 self.balance(&key, &mut balanced).await?;
-                self.change(&key, |service| service.balanced = Some(balanced)).await?;
+                self.change(&key, |service| service.balanced = Some(balanced))
+                    .await?;
             }
             self.spawn_worker(&key);
         }
         Ok(())
+    }
+
+    /// Forgets tasks that ended a while ago, until told to stop.
+    pub(crate) async fn forget(self) {
+        loop {
+            tokio::select! {
+                () = self.ground.stop.cancelled() => return,
+                () = tokio::time::sleep(FORGET_EVERY) => {}
+            }
+            let oldest = now() - self.ground.config.ecs.keep_stopped.duration().as_secs_f64();
+            let over = self
+                .shelves
+                .tasks
+                .filtered(|task| task.stopped_at.is_some_and(|at| at < oldest));
+            for task in over {
+                if let Err(error) = self.shelves.tasks.remove(&task.id).await {
+                    tracing::warn!(%error, task = task.id, "a task can't be forgotten");
+                }
+            }
+        }
     }
 
     /// Starts a service's balancer, where it wants one: at its address, or at a free one.
@@ -67,7 +94,9 @@ impl Ecs {
             match self.step(key).await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, service = key, "a step failed; it is tried again"),
+                Err(error) => {
+                    tracing::warn!(%error, service = key, "a step failed; it is tried again");
+                }
             }
             let _ = tokio::time::timeout(LOOK, bell.notified()).await;
         }
@@ -96,16 +125,23 @@ impl Ecs {
             return Ok(false);
         }
         self.replace_unhealthy(&tasks).await?;
-        let seen: Vec<Seen> = tasks.iter().filter(|task| !task.is_to_stop).map(|task| {
-            if task.is_up() {
-                self.watch(&service, task);
-            }
-            Seen {
-                id: task.id.clone(),
-                is_new: task.service.as_ref().is_some_and(|(_, of)| *of == primary.id),
-                is_healthy: task.is_up() && self.health.get(&task.id) == Some(Health::Healthy),
-            }
-        }).collect();
+        let seen: Vec<Seen> = tasks
+            .iter()
+            .filter(|task| !task.is_to_stop)
+            .map(|task| {
+                if task.is_up() {
+                    self.watch(&service, task);
+                }
+                Seen {
+                    id: task.id.clone(),
+                    is_new: task
+                        .service
+                        .as_ref()
+                        .is_some_and(|(_, of)| *of == primary.id),
+                    is_healthy: task.is_up() && self.health.get(&task.id) == Some(Health::Healthy),
+                }
+            })
+            .collect();
         let wish = Wish {
             desired: service.desired,
             minimum_percent: service.minimum_percent,
@@ -121,7 +157,11 @@ impl Ecs {
             self.retire(&service, id).await?;
         }
         // Old tasks that are on their way out belong to their deployments until they are gone.
-        let is_alone = tasks.iter().all(|task| task.service.as_ref().is_some_and(|(_, of)| *of == primary.id));
+        let is_alone = tasks.iter().all(|task| {
+            task.service
+                .as_ref()
+                .is_some_and(|(_, of)| *of == primary.id)
+        });
         if step.is_complete && is_alone {
             self.complete(key, &service, &primary).await?;
         }
@@ -129,7 +169,11 @@ impl Ecs {
     }
 
     /// The primary deployment with its images; nothing where they can't be told yet.
-    async fn pinned(&self, key: &str, mut primary: Deployment) -> Result<Option<Deployment>, Error> {
+    async fn pinned(
+        &self,
+        key: &str,
+        mut primary: Deployment,
+    ) -> Result<Option<Deployment>, Error> {
         if !primary.pins.is_empty() {
             return Ok(Some(primary));
         }
@@ -144,20 +188,28 @@ impl Ecs {
                 }
                 Err(error) => {
                     let message = format!("was unable to find its image: {error}");
-                    self.change(key, |service| service.tell(now(), &message)).await?;
+                    self.change(key, |service| service.tell(now(), &message))
+                        .await?;
                     return Ok(None);
                 }
             }
         }
         let pins = primary.pins.clone();
-        let digests = pins.values().map(|pin| pin.digest.clone()).collect::<Vec<_>>();
-        self.ground.leases.need(&format!("service/{key}"), digests).await;
+        let digests = pins
+            .values()
+            .map(|pin| pin.digest.clone())
+            .collect::<Vec<_>>();
+        self.ground
+            .leases
+            .need(&format!("service/{key}"), digests)
+            .await;
         let id = primary.id.clone();
         self.change(key, |service| {
             if let Some(found) = service.deployments.iter_mut().find(|found| found.id == id) {
                 found.pins = pins;
             }
-        }).await?;
+        })
+        .await?;
         Ok(Some(primary))
     }
 
@@ -167,7 +219,12 @@ impl Ecs {
         service.has_breaker && primary.rollout == Rollout::InProgress && primary.failed >= most
     }
 
-    async fn roll_back(&self, key: &str, service: &Service, failed: &Deployment) -> Result<(), Error> {
+    async fn roll_back(
+        &self,
+        key: &str,
+        service: &Service,
+        failed: &Deployment,
+    ) -> Result<(), Error> {
         let completed = service.completed.clone().filter(|_| service.rolls_back);
         tracing::warn!(service = key, deployment = failed.id, "a deployment failed");
         self.change(key, |service| {
@@ -179,14 +236,24 @@ impl Ecs {
             primary.updated_at = now();
             let id = primary.id.clone();
             service.refused = Some(primary.pins.clone());
-            service.tell(now(), &format!("(deployment {id}) deployment failed: tasks failed to start."));
+            service.tell(
+                now(),
+                &format!("(deployment {id}) deployment failed: tasks failed to start."),
+            );
             if let Some(completed) = completed {
                 let mut back = fresh(&completed.definition, completed.pins, now());
-                back.reason = format!("ECS deployment circuit breaker: rolling back to {}.", completed.id);
-                service.tell(now(), &format!("rolling back to deployment {}.", completed.id));
+                back.reason = format!(
+                    "ECS deployment circuit breaker: rolling back to {}.",
+                    completed.id
+                );
+                service.tell(
+                    now(),
+                    &format!("rolling back to deployment {}.", completed.id),
+                );
                 service.deployments.insert(0, back);
             }
-        }).await?;
+        })
+        .await?;
         self.bell(key).notify_one();
         Ok(())
     }
@@ -198,7 +265,8 @@ impl Ecs {
                 continue;
             }
             let reason = "Task failed container health checks";
-            self.stop(&task.id, "ServiceSchedulerInitiated", reason).await?;
+            self.stop(&task.id, "ServiceSchedulerInitiated", reason)
+                .await?;
             if let Some((service, deployment)) = &task.service {
                 self.failed(service, deployment, task, reason).await;
             }
@@ -206,8 +274,14 @@ impl Ecs {
         Ok(())
     }
 
-    async fn start_tasks(&self, service: &Service, primary: &Deployment, number: usize) -> Result<(), Error> {
-        let pause = Duration::from_millis(100) * u32::try_from(primary.failed).unwrap_or(u32::MAX).min(100);
+    async fn start_tasks(
+        &self,
+        service: &Service,
+        primary: &Deployment,
+        number: usize,
+    ) -> Result<(), Error> {
+        let pause =
+            Duration::from_millis(100) * u32::try_from(primary.failed).unwrap_or(u32::MAX).min(100);
         if primary.failed > 0 {
             tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
         }
@@ -225,7 +299,8 @@ impl Ecs {
             self.begin(&definition, wish).await?;
         }
         let message = format!("has started {number} tasks of deployment {}.", primary.id);
-        self.change(&service.key(), |service| service.tell(now(), &message)).await?;
+        self.change(&service.key(), |service| service.tell(now(), &message))
+            .await?;
         Ok(())
     }
 
@@ -235,7 +310,9 @@ impl Ecs {
             return;
         };
         let wanted = tasks.iter().filter(|task| wanted.contains(&task.id));
-        let targets = wanted.filter_map(|task| target(task, balanced.port)).collect();
+        let targets = wanted
+            .filter_map(|task| target(task, balanced.port))
+            .collect();
         if let Some(balancer) = self.balancer(&service.key()) {
             balancer.lead_to(targets);
         }
@@ -275,14 +352,27 @@ impl Ecs {
         self.shelves.tasks.update(id, change).await.map(drop)
     }
 
-    async fn complete(&self, key: &str, service: &Service, primary: &Deployment) -> Result<(), Error> {
+    async fn complete(
+        &self,
+        key: &str,
+        service: &Service,
+        primary: &Deployment,
+    ) -> Result<(), Error> {
         if service.deployments.len() == 1 && primary.rollout == Rollout::Completed {
             return Ok(());
         }
         let id = primary.id.clone();
-        let digests: Vec<String> = primary.pins.values().map(|pin| pin.digest.clone()).collect();
+        let digests: Vec<String> = primary
+            .pins
+            .values()
+            .map(|pin| pin.digest.clone())
+            .collect();
         self.change(key, |service| {
-            if service.deployments.first().is_none_or(|found| found.id != id) {
+            if service
+                .deployments
+                .first()
+                .is_none_or(|found| found.id != id)
+            {
                 return;
             }
             service.deployments.truncate(1);
@@ -297,9 +387,17 @@ impl Ecs {
                 service.tell(now(), &format!("(deployment {id}) deployment completed."));
                 service.tell(now(), "has reached a steady state.");
             }
-        }).await?;
-        self.ground.leases.need(&format!("service/{key}"), digests).await;
-        tracing::info!(service = key, deployment = primary.id, "a deployment is complete");
+        })
+        .await?;
+        self.ground
+            .leases
+            .need(&format!("service/{key}"), digests)
+            .await;
+        tracing::info!(
+            service = key,
+            deployment = primary.id,
+            "a deployment is complete"
+        );
         Ok(())
     }
 
@@ -308,7 +406,12 @@ impl Ecs {
             balancer.lead_to(Vec::new());
         }
         for task in tasks.iter().filter(|task| !task.is_to_stop) {
-            self.stop(&task.id, "ServiceSchedulerInitiated", "the service was deleted").await?;
+            self.stop(
+                &task.id,
+                "ServiceSchedulerInitiated",
+                "the service was deleted",
+            )
+            .await?;
         }
         if !tasks.is_empty() {
             return Ok(false);
@@ -320,7 +423,8 @@ impl Ecs {
         self.change(key, |service| {
             service.status = "INACTIVE".into();
             service.deployments.clear();
-        }).await?;
+        })
+        .await?;
         self.ground.leases.need(&format!("service/{key}"), []).await;
         Ok(true)
     }
@@ -328,23 +432,37 @@ impl Ecs {
     /// Counts a task that ended although nobody wanted it.
     pub(super) async fn failed(&self, key: &str, deployment: &str, task: &Task, reason: &str) {
         let message = format!("(task {}) ended: {reason}", task.id);
-        let changed = self.change(key, |service| {
-            service.tell(now(), &message);
-            if let Some(found) = service.deployments.iter_mut().find(|found| found.id == deployment) {
-                found.failed += 1;
-            }
-        }).await;
+        let changed = self
+            .change(key, |service| {
+                service.tell(now(), &message);
+                if let Some(found) = service
+                    .deployments
+                    .iter_mut()
+                    .find(|found| found.id == deployment)
+                {
+                    found.failed += 1;
+                }
+            })
+            .await;
         if let Err(error) = changed {
             tracing::error!(%error, service = key, "a failure can't be kept");
         }
         self.bell(key).notify_one();
     }
 
-    pub(super) async fn change(&self, key: &str, change: impl FnOnce(&mut Service)) -> Result<(), store::Error> {
+    pub(super) async fn change(
+        &self,
+        key: &str,
+        change: impl FnOnce(&mut Service),
+    ) -> Result<(), store::Error> {
         self.shelves.services.update(key, change).await.map(drop)
     }
 
     fn balancer(&self, key: &str) -> Option<std::sync::Arc<Balancer>> {
-        self.balancers.lock().expect("no holder panics").get(key).cloned()
+        self.balancers
+            .lock()
+            .expect("no holder panics")
+            .get(key)
+            .cloned()
     }
 }

@@ -59,15 +59,31 @@ impl Ecs {
             return;
         }
         let next = fresh(&primary.definition, pins, now());
-        tracing::info!(service = service.name, deployment = next.id, "a push makes a deployment");
+        tracing::info!(
+            service = service.name,
+            deployment = next.id,
+            "a push makes a deployment"
+        );
         let key = service.key();
-        let digests: Vec<String> = service.deployments.iter().chain([&next])
-            .flat_map(|found| found.pins.values().map(|pin| pin.digest.clone())).collect();
-        self.ground.leases.need(&format!("service/{key}"), digests).await;
-        let changed = self.change(&key, |service| {
-            service.tell(now(), &format!("(deployment {}) a push made a deployment.", next.id));
-            service.deployments.insert(0, next);
-        }).await;
+        let digests: Vec<String> = service
+            .deployments
+            .iter()
+            .chain([&next])
+            .flat_map(|found| found.pins.values().map(|pin| pin.digest.clone()))
+            .collect();
+        self.ground
+            .leases
+            .need(&format!("service/{key}"), digests)
+            .await;
+        let changed = self
+            .change(&key, |service| {
+                service.tell(
+                    now(),
+                    &format!("(deployment {}) a push made a deployment.", next.id),
+                );
+                service.deployments.insert(0, next);
+            })
+            .await;
         if let Err(error) = changed {
             tracing::error!(%error, service = key, "a deployment can't be kept");
         }

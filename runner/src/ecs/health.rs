@@ -38,7 +38,11 @@ pub(super) struct Board {
 
 impl Board {
     pub(super) fn get(&self, task: &str) -> Option<Health> {
-        self.known.lock().expect("no holder panics").get(task).copied()
+        self.known
+            .lock()
+            .expect("no holder panics")
+            .get(task)
+            .copied()
     }
 
     fn set(&self, task: &str, health: Health) -> bool {
@@ -93,7 +97,11 @@ impl Ecs {
                 }
                 (false, true) => {
                     failures += 1;
-                    if failures < FAILURES { Health::Healthy } else { Health::Unhealthy }
+                    if failures < FAILURES {
+                        Health::Healthy
+                    } else {
+                        Health::Unhealthy
+                    }
                 }
                 (false, false) if begun.elapsed() < grace => Health::Starting,
                 (false, false) => Health::Unhealthy,
@@ -143,4 +151,3 @@ impl Ecs {
 pub(super) fn target(task: &Task, port: u16) -> Option<SocketAddr> {
     Some(SocketAddr::new(task.address()?.parse().ok()?, port))
 }
-

@@ -53,7 +53,8 @@ impl Ecs {
     async fn live(&self, id: &str) {
         if let Err(failure) = self.start(id).await {
             tracing::info!(task = id, %failure, "a task could not be started");
-            self.end(id, &failure.to_string(), "TaskFailedToStart").await;
+            self.end(id, &failure.to_string(), "TaskFailedToStart")
+                .await;
             return;
         }
         self.watch_task(id).await;
@@ -67,7 +68,12 @@ impl Ecs {
         for part in &task.parts {
             pins.push(match task.pins.get(&part.name) {
                 Some(pin) => pin.clone(),
-                None => self.ground.registry.resolve(&self.ground.registry.image(&part.image)?).await?,
+                None => {
+                    self.ground
+                        .registry
+                        .resolve(&self.ground.registry.image(&part.image)?)
+                        .await?
+                }
             });
         }
         self.set(id, |task| {
@@ -75,20 +81,32 @@ impl Ecs {
             for (part, pin) in task.parts.iter_mut().zip(&pins) {
                 part.digest = Some(pin.digest.clone());
             }
-        }).await?;
+        })
+        .await?;
         let digests = pins.iter().map(|pin| pin.digest.clone());
-        self.ground.leases.need(&format!("task/{id}"), digests).await;
+        self.ground
+            .leases
+            .need(&format!("task/{id}"), digests)
+            .await;
         for pin in &pins {
             self.ground.pull(pin).await?;
         }
         let mut network = Network::Own;
         for (index, pin) in pins.iter().enumerate() {
-            if self.shelves.tasks.get(id).is_none_or(|task| task.is_to_stop) {
+            if self
+                .shelves
+                .tasks
+                .get(id)
+                .is_none_or(|task| task.is_to_stop)
+            {
                 return Err(Failure::Stopped);
             }
             let spec = spec(&task, &definition, index, pin, network.clone());
             let container = self.ground.engine.create(&spec).await?;
-            self.set(id, |task| task.parts[index].container = Some(container.clone())).await?;
+            self.set(id, |task| {
+                task.parts[index].container = Some(container.clone());
+            })
+            .await?;
             self.ground.engine.start(&container).await?;
             if index == 0 {
                 let address = self.ground.engine.address(&container).await?;
@@ -100,7 +118,8 @@ impl Ecs {
         self.set(id, |task| {
             task.status = Status::Running;
             task.started_at = Some(now());
-        }).await?;
+        })
+        .await?;
         self.ring(&task);
         Ok(())
     }
@@ -116,7 +135,11 @@ impl Ecs {
                 self.end(id, "", "").await;
                 return;
             }
-            let open = task.parts.iter().enumerate().filter(|(_, part)| part.exit_code.is_none());
+            let open = task
+                .parts
+                .iter()
+                .enumerate()
+                .filter(|(_, part)| part.exit_code.is_none());
             let ends: Vec<_> = open
                 .filter_map(|(index, part)| Some((index, part.container.clone()?)))
                 .map(|(index, container)| {
@@ -124,14 +147,17 @@ impl Ecs {
                 })
                 .collect();
             if ends.is_empty() {
-                self.end(id, "all containers ended", "EssentialContainerExited").await;
+                self.end(id, "all containers ended", "EssentialContainerExited")
+                    .await;
                 return;
             }
             let (index, exit) = tokio::select! {
                 () = stop.notified() => continue,
                 ((index, exit), _, _) = select_all(ends) => (index, exit),
             };
-            let noted = self.set(id, |task| note(&mut task.parts[index], &exit)).await;
+            let noted = self
+                .set(id, |task| note(&mut task.parts[index], &exit))
+                .await;
             if noted.is_err() || task.parts[index].is_essential {
                 let reason = "Essential container in task exited";
                 self.end(id, reason, "EssentialContainerExited").await;
@@ -158,18 +184,24 @@ impl Ecs {
             }
             let exit = self.ground.engine.ended(&container).await;
             let lines = self.ground.engine.last_lines(&container, 1000).await;
-            self.ground.keep_log(&format!("task-{id}-{}", task.parts[index].name), &lines).await;
-            let _ = self.set(id, |task| note(&mut task.parts[index], &exit)).await;
+            self.ground
+                .keep_log(&format!("task-{id}-{}", task.parts[index].name), &lines)
+                .await;
+            let _ = self
+                .set(id, |task| note(&mut task.parts[index], &exit))
+                .await;
             let _ = self.ground.engine.remove(&container).await;
         }
-        let changed = self.set(id, |task| {
-            task.status = Status::Stopped;
-            task.stopped_at = Some(now());
-            if !was_wanted {
-                task.stop_code = Some(code.to_owned());
-                task.stopped_reason = Some(reason.to_owned());
-            }
-        }).await;
+        let changed = self
+            .set(id, |task| {
+                task.status = Status::Stopped;
+                task.stopped_at = Some(now());
+                if !was_wanted {
+                    task.stop_code = Some(code.to_owned());
+                    task.stopped_reason = Some(reason.to_owned());
+                }
+            })
+            .await;
         if let Err(error) = changed {
             tracing::error!(%error, task = id, "the end of a task can't be kept");
         }
@@ -184,7 +216,8 @@ impl Ecs {
 
     fn stop_seconds(&self, task: &Task, index: usize) -> u64 {
         let definition = self.shelves.definitions.get(&task.definition);
-        let seconds = definition.and_then(|found| found.containers().get(index)?["stopTimeout"].as_u64());
+        let seconds =
+            definition.and_then(|found| found.containers().get(index)?["stopTimeout"].as_u64());
         seconds.unwrap_or(STOP_PATIENCE).min(120)
     }
 
@@ -203,11 +236,22 @@ impl Ecs {
     /// containers that belong to none.
     pub(crate) async fn adopt(&self, found: &[Found]) -> Result<Vec<String>, store::Error> {
         let mut by_task: HashMap<&str, Vec<&Found>> = HashMap::new();
-        for container in found.iter().filter(|found| found.labels.get(ROLE).is_some_and(|role| role == "task")) {
-            let owner = container.labels.get(OWNER).map(String::as_str).unwrap_or_default();
+        for container in found
+            .iter()
+            .filter(|found| found.labels.get(ROLE).is_some_and(|role| role == "task"))
+        {
+            let owner = container
+                .labels
+                .get(OWNER)
+                .map(String::as_str)
+                .unwrap_or_default();
             by_task.entry(owner).or_default().push(container);
         }
-        for task in self.shelves.tasks.filtered(|task| task.status != Status::Stopped) {
+        for task in self
+            .shelves
+            .tasks
+            .filtered(|task| task.status != Status::Stopped)
+        {
             let containers = by_task.remove(task.id.as_str()).unwrap_or_default();
             let was_up = matches!(task.status, Status::Running | Status::Stopping);
             self.set(&task.id, |task| {
@@ -219,10 +263,14 @@ impl Ecs {
                         part.exit_code = Some(137);
                     }
                 }
-            }).await?;
+            })
+            .await?;
             if was_up {
                 let digests = task.parts.iter().filter_map(|part| part.digest.clone());
-                self.ground.leases.need(&format!("task/{}", task.id), digests).await;
+                self.ground
+                    .leases
+                    .need(&format!("task/{}", task.id), digests)
+                    .await;
                 let (ecs, id) = (self.clone(), task.id.clone());
                 self.ground.tracker.spawn(async move {
                     let stop = ecs.ground.stop.clone();
@@ -238,7 +286,11 @@ impl Ecs {
                 self.spawn_launch(&task.id);
             }
         }
-        Ok(by_task.into_values().flatten().map(|found| found.id.clone()).collect())
+        Ok(by_task
+            .into_values()
+            .flatten()
+            .map(|found| found.id.clone())
+            .collect())
     }
 }
 
@@ -254,7 +306,13 @@ fn note(part: &mut Part, exit: &Exit) {
     };
 }
 
-fn spec(task: &Task, definition: &Definition, index: usize, pin: &Pinned, network: Network) -> Spec {
+fn spec(
+    task: &Task,
+    definition: &Definition,
+    index: usize,
+    pin: &Pinned,
+    network: Network,
+) -> Spec {
     let container = &definition.containers()[index];
     let name = task.parts[index].name.clone();
     let overridden = task.overrides["containerOverrides"].as_array();
@@ -266,7 +324,11 @@ fn spec(task: &Task, definition: &Definition, index: usize, pin: &Pinned, networ
     for source in [container, overridden] {
         for entry in source["environment"].as_array().into_iter().flatten() {
             let (name, value) = (entry["name"].as_str(), entry["value"].as_str());
-            environment.push(format!("{}={}", name.unwrap_or_default(), value.unwrap_or_default()));
+            environment.push(format!(
+                "{}={}",
+                name.unwrap_or_default(),
+                value.unwrap_or_default()
+            ));
         }
     }
     Spec {
@@ -292,9 +354,18 @@ fn spec(task: &Task, definition: &Definition, index: usize, pin: &Pinned, networ
 /// A container's own limits, else its share of the task's: no container has more than the task.
 fn limits(task: &Task, definition: &Definition, container: &Value, overridden: &Value) -> Limits {
     let (cpu, memory) = sizes(Some(definition), &task.overrides);
-    let cpu = cpu.and_then(|text| fargate::units(&text, "vcpu", 1024.0)).unwrap_or(0);
-    let memory = memory.and_then(|text| fargate::units(&text, "gb", 1024.0)).unwrap_or(0);
-    let own = |name: &str| overridden[name].as_u64().or(container[name].as_u64()).filter(|own| *own > 0);
+    let cpu = cpu
+        .and_then(|text| fargate::units(&text, "vcpu", 1024.0))
+        .unwrap_or(0);
+    let memory = memory
+        .and_then(|text| fargate::units(&text, "gb", 1024.0))
+        .unwrap_or(0);
+    let own = |name: &str| {
+        overridden[name]
+            .as_u64()
+            .or(container[name].as_u64())
+            .filter(|own| *own > 0)
+    };
     let within = |own: Option<u64>, whole: u64| match (own, whole) {
         (Some(own), 0) => own,
         (Some(own), whole) => own.min(whole),
@@ -308,9 +379,8 @@ fn limits(task: &Task, definition: &Definition, container: &Value, overridden: &
 
 fn health(check: &Value) -> Option<HealthConfig> {
     check.as_object()?;
-    let nanoseconds = |name: &str, usual: i64| {
-        Some(check[name].as_i64().unwrap_or(usual) * 1_000_000_000)
-    };
+    let nanoseconds =
+        |name: &str, usual: i64| Some(check[name].as_i64().unwrap_or(usual) * 1_000_000_000);
     Some(HealthConfig {
         test: Some(crate::aws::texts(&check["command"])),
         interval: nanoseconds("interval", 30),

@@ -31,8 +31,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::aws::door::{Call, unknown};
 use crate::aws::Error;
+use crate::aws::door::{Call, unknown};
 use crate::ground::Ground;
 use crate::proxy::Balancer;
 use crate::store::{self, Shelf};

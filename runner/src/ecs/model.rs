@@ -193,7 +193,11 @@ impl Service {
     /// Notes what happened, the newest first.
     pub(crate) fn tell(&mut self, now: f64, message: &str) {
         let message = format!("(service {}) {message}", self.name);
-        if self.events.first().is_some_and(|(_, last)| *last == message) {
+        if self
+            .events
+            .first()
+            .is_some_and(|(_, last)| *last == message)
+        {
             return;
         }
         self.events.insert(0, (now, message));

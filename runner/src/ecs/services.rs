@@ -20,7 +20,12 @@ impl Ecs {
             name => self.cluster(name)?,
         };
         let key = format!("{}/{name}", cluster.name);
-        if self.shelves.services.get(&key).is_some_and(|found| found.status != "INACTIVE") {
+        if self
+            .shelves
+            .services
+            .get(&key)
+            .is_some_and(|found| found.status != "INACTIVE")
+        {
             return Err(input.wrong("Creation of service was not idempotent."));
         }
         let definition = self.definition(input.text("taskDefinition")?)?;
@@ -63,7 +68,10 @@ impl Ecs {
     pub(crate) async fn update_service(&self, input: &Input) -> Result<Value, Error> {
         let found = self.service(input, "service")?;
         if found.status != "ACTIVE" {
-            return Err(Error::new("ServiceNotActiveException", "Service was not ACTIVE."));
+            return Err(Error::new(
+                "ServiceNotActiveException",
+                "Service was not ACTIVE.",
+            ));
         }
         let definition = match input.maybe("taskDefinition") {
             Some(name) => Some(self.definition(name)?),
@@ -92,7 +100,9 @@ impl Ecs {
             let is_new = wanted.is_some() && wanted != current;
             if is_new || is_forced {
                 let key = wanted.or(current).unwrap_or_default();
-                service.deployments.insert(0, fresh(&key, BTreeMap::new(), now()));
+                service
+                    .deployments
+                    .insert(0, fresh(&key, BTreeMap::new(), now()));
             }
         };
         let updated = self.shelves.services.update(&key, change).await?;
@@ -200,13 +210,17 @@ fn configure(service: &mut Service, input: &Input) -> Result<(), Error> {
     }
     let wish = &input.value()["deploymentConfiguration"];
     let percent = |name: &str, usual: usize| {
-        let number = wish[name].as_u64().and_then(|number| usize::try_from(number).ok());
+        let number = wish[name]
+            .as_u64()
+            .and_then(|number| usize::try_from(number).ok());
         number.unwrap_or(usual)
     };
     service.minimum_percent = percent("minimumHealthyPercent", service.minimum_percent);
     service.maximum_percent = percent("maximumPercent", service.maximum_percent);
     if service.maximum_percent < 100 || service.minimum_percent > service.maximum_percent {
-        return Err(input.wrong("maximumPercent is 100 at least, and not below minimumHealthyPercent"));
+        return Err(
+            input.wrong("maximumPercent is 100 at least, and not below minimumHealthyPercent")
+        );
     }
     if service.maximum_percent == service.minimum_percent {
         return Err(input.wrong("no deployment could go on between these percentages"));
@@ -229,14 +243,19 @@ fn balanced(input: &Input, definition: &Definition) -> Result<Option<Balanced>, 
         return Err(input.wrong("a service has one balancer here"));
     }
     let container = wish["containerName"].as_str().unwrap_or_default();
-    let port = wish["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok());
+    let port = wish["containerPort"]
+        .as_u64()
+        .and_then(|port| u16::try_from(port).ok());
     let mut containers = definition.containers().iter();
     let has = containers.any(|found| {
         let mut ports = found["portMappings"].as_array().into_iter().flatten();
-        found["name"] == container && ports.any(|mapping| mapping["containerPort"].as_u64() == port.map(u64::from))
+        found["name"] == container
+            && ports.any(|mapping| mapping["containerPort"].as_u64() == port.map(u64::from))
     });
     let Some(port) = port.filter(|_| has) else {
-        return Err(input.wrong(format!("The container {container} does not have such a container port.")));
+        return Err(input.wrong(format!(
+            "The container {container} does not have such a container port."
+        )));
     };
     let tags = &input.value()["tags"];
     Ok(Some(Balanced {

@@ -15,7 +15,11 @@ impl Ecs {
             true => "STOPPED",
             false => "RUNNING",
         };
-        let containers: Vec<Value> = task.parts.iter().map(|part| container(task, part)).collect();
+        let containers: Vec<Value> = task
+            .parts
+            .iter()
+            .map(|part| container(task, part))
+            .collect();
         let mut shown = json!({
             "taskArn": task.arn, "clusterArn": cluster, "group": task.group,
             "taskDefinitionArn": definition.map(|definition| definition.arn),
@@ -36,7 +40,10 @@ impl Ecs {
             ("connectivityAt", task.started_at.map(Value::from)),
             ("stoppedAt", task.stopped_at.map(Value::from)),
             ("stopCode", task.stop_code.clone().map(Value::from)),
-            ("stoppedReason", task.stopped_reason.clone().map(Value::from)),
+            (
+                "stoppedReason",
+                task.stopped_reason.clone().map(Value::from),
+            ),
         ];
         for (name, value) in optional {
             if let Some(value) = value {
@@ -53,34 +60,52 @@ impl Ecs {
         let key = service.key();
         let tasks = self.shelves.tasks.filtered(|task| {
             task.status != Status::Stopped
-                && task.service.as_ref().is_some_and(|(service, _)| *service == key)
+                && task
+                    .service
+                    .as_ref()
+                    .is_some_and(|(service, _)| *service == key)
         });
         let count = |deployment: Option<&str>, is_running: bool| {
             let wanted = tasks.iter().filter(|task| {
                 let of = task.service.as_ref().map(|(_, of)| of.as_str());
                 (deployment.is_none() || of == deployment) && !task.is_to_stop
             });
-            wanted.filter(|task| (task.status == Status::Running) == is_running).count()
+            wanted
+                .filter(|task| (task.status == Status::Running) == is_running)
+                .count()
         };
         let arn_of = |key: &str| self.shelves.definitions.get(key).map(|found| found.arn);
-        let deployments: Vec<Value> = service.deployments.iter().enumerate().map(|(index, found)| {
-            let id = Some(found.id.as_str());
-            json!({
-                "id": found.id, "status": if index == 0 { "PRIMARY" } else { "ACTIVE" },
-                "taskDefinition": arn_of(&found.definition), "launchType": service.launch_type,
-                "desiredCount": if index == 0 { service.desired } else { 0 },
-                "runningCount": count(id, true), "pendingCount": count(id, false),
-                "failedTasks": found.failed, "rolloutState": found.rollout,
-                "rolloutStateReason": found.reason, "createdAt": found.created_at,
-                "updatedAt": found.updated_at,
+        let deployments: Vec<Value> = service
+            .deployments
+            .iter()
+            .enumerate()
+            .map(|(index, found)| {
+                let id = Some(found.id.as_str());
+                json!({
+                    "id": found.id, "status": if index == 0 { "PRIMARY" } else { "ACTIVE" },
+                    "taskDefinition": arn_of(&found.definition), "launchType": service.launch_type,
+                    "desiredCount": if index == 0 { service.desired } else { 0 },
+                    "runningCount": count(id, true), "pendingCount": count(id, false),
+                    "failedTasks": found.failed, "rolloutState": found.rollout,
+                    "rolloutStateReason": found.reason, "createdAt": found.created_at,
+                    "updatedAt": found.updated_at,
+                })
             })
-        }).collect();
+            .collect();
         let events: Vec<Value> = service.events.iter().enumerate().map(|(index, (at, message))| {
             json!({"id": format!("{at}-{index}"), "createdAt": at, "message": message})
         }).collect();
         let mut tags = service.tags.as_array().cloned().unwrap_or_default();
-        if let Some(listen) = service.balanced.as_ref().and_then(|found| found.listen.as_ref()) {
-            let scheme = if service.balanced.as_ref().is_some_and(|found| found.is_http) { "http" } else { "tcp" };
+        if let Some(listen) = service
+            .balanced
+            .as_ref()
+            .and_then(|found| found.listen.as_ref())
+        {
+            let scheme = if service.balanced.as_ref().is_some_and(|found| found.is_http) {
+                "http"
+            } else {
+                "tcp"
+            };
             tags.push(json!({"key": "wharf:endpoint", "value": format!("{scheme}://{listen}")}));
         }
         let cluster = format!("cluster/{}", service.cluster);
@@ -133,7 +158,10 @@ fn container(task: &Task, part: &Part) -> Value {
 }
 
 /// CPU and memory of a task, as its overrides or its definition say.
-pub(super) fn sizes(definition: Option<&Definition>, overrides: &Value) -> (Option<String>, Option<String>) {
+pub(super) fn sizes(
+    definition: Option<&Definition>,
+    overrides: &Value,
+) -> (Option<String>, Option<String>) {
     let size = |name: &str| {
         let own = definition.and_then(|definition| definition.body[name].as_str());
         overrides[name].as_str().or(own).map(str::to_owned)

@@ -106,7 +106,12 @@ impl Ecs {
     }
 
     /// Says that a task shall end.
-    pub(super) async fn stop(&self, id: &str, code: &str, reason: &str) -> Result<Option<Task>, Error> {
+    pub(super) async fn stop(
+        &self,
+        id: &str,
+        code: &str,
+        reason: &str,
+    ) -> Result<Option<Task>, Error> {
         let change = |task: &mut Task| {
             if task.status != Status::Stopped && !task.is_to_stop {
                 task.is_to_stop = true;
@@ -135,14 +140,18 @@ impl Ecs {
     pub(super) fn list_tasks(&self, input: &Input) -> Result<Value, Error> {
         let cluster = self.cluster(input.maybe("cluster"))?.name;
         let is_stopped = input.maybe("desiredStatus") == Some("STOPPED");
-        let service = input.maybe("serviceName").map(|name| format!("service:{}", Self::short(name)));
+        let service = input
+            .maybe("serviceName")
+            .map(|name| format!("service:{}", Self::short(name)));
         let (family, started_by) = (input.maybe("family"), input.maybe("startedBy"));
         let launch_type = input.maybe("launchType");
         let found = self.shelves.tasks.filtered(|task| {
             let has_ended = task.is_to_stop || task.status == Status::Stopped;
             task.cluster == cluster
                 && has_ended == is_stopped
-                && service.as_ref().is_none_or(|service| task.group == *service)
+                && service
+                    .as_ref()
+                    .is_none_or(|service| task.group == *service)
                 && started_by.is_none_or(|by| task.started_by == by)
                 && launch_type.is_none_or(|kind| task.launch_type == kind)
                 && family.is_none_or(|family| task.definition.split(':').next() == Some(family))
@@ -152,8 +161,26 @@ impl Ecs {
         Ok(json!({"taskArns": arns, "nextToken": next}))
     }
 
+    /// The engine's ids of one container of a service, in all tasks that aren't over.
+    pub(crate) fn containers(&self, cluster: &str, service: &str, name: &str) -> Vec<String> {
+        let group = format!("service:{service}");
+        let tasks = self
+            .shelves
+            .tasks
+            .filtered(|task| task.cluster == cluster && task.group == group);
+        let parts = tasks.into_iter().flat_map(|task| task.parts);
+        parts
+            .filter(|part| part.name == name && part.exit_code.is_none())
+            .filter_map(|part| part.container)
+            .collect()
+    }
+
     /// Whether a definition can be run under a launch type.
-    pub(super) fn check_launch(&self, definition: &Definition, launch_type: &str) -> Result<(), Error> {
+    pub(super) fn check_launch(
+        &self,
+        definition: &Definition,
+        launch_type: &str,
+    ) -> Result<(), Error> {
         let names = definition.body["requiresCompatibilities"].as_array();
         let has = |name: &str| names.is_some_and(|names| names.iter().any(|found| found == name));
         match launch_type {

@@ -76,14 +76,20 @@ impl Reader {
 
     fn header(&mut self) {
         let text = |bytes: &[u8]| {
-            let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+            let end = bytes
+                .iter()
+                .position(|byte| *byte == 0)
+                .unwrap_or(bytes.len());
             String::from_utf8_lossy(&bytes[..end]).into_owned()
         };
         let size = text(&self.block[124..136]);
         let size = usize::from_str_radix(size.trim(), 8).unwrap_or(0);
         self.rest = size.div_ceil(BLOCK) * BLOCK;
         let path = text(&self.block[..100]);
-        let name = path.split_once('/').map(|(_, name)| name).unwrap_or_default();
+        let name = path
+            .split_once('/')
+            .map(|(_, name)| name)
+            .unwrap_or_default();
         let is_plain = !name.is_empty() && !name.contains('/');
         if matches!(self.block[156], b'0' | 0) && is_plain {
             self.names.push(name.to_owned());

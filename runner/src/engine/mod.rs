@@ -24,8 +24,8 @@ use std::time::Duration;
 use bollard::errors::Error as Fault;
 use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptions, KillContainerOptions, ListContainersOptions, RemoveContainerOptions,
-    StopContainerOptions, WaitContainerOptions,
+    CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions,
+    WaitContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
@@ -50,7 +50,7 @@ const PATIENCE: u64 = 120;
 
 /// Why the engine didn't do something.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The engine can't be reached, or failed.
     #[error("the engine failed: {0}")]
     Engine(#[from] Fault),
@@ -193,16 +193,6 @@ impl Engine {
         }
     }
 
-    /// Ends a container at once.
-    pub(crate) async fn kill(&self, id: &str) -> Result<(), Error> {
-        let options: Option<KillContainerOptions> = None;
-        match self.docker.kill_container(id, options).await {
-            Ok(()) => Ok(()),
-            Err(error) if is_missing(&error) || is_conflict(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Ends a container at once, and removes it with what it wrote.
     pub(crate) async fn remove(&self, id: &str) -> Result<(), Error> {
         let options = RemoveContainerOptions {
@@ -273,9 +263,21 @@ fn address(found: &ContainerInspectResponse, network: &str) -> Option<IpAddr> {
 }
 
 fn is_missing(error: &Fault) -> bool {
-    matches!(error, Fault::DockerResponseServerError { status_code: 404, .. })
+    matches!(
+        error,
+        Fault::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
 }
 
 fn is_conflict(error: &Fault) -> bool {
-    matches!(error, Fault::DockerResponseServerError { status_code: 409, .. })
+    matches!(
+        error,
+        Fault::DockerResponseServerError {
+            status_code: 409,
+            ..
+        }
+    )
 }

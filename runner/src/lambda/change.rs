@@ -50,13 +50,25 @@ impl Lambda {
             Some(pinned) => pinned,
             None => {
                 let image = registry.image(&next.image).map_err(|error| told(&error))?;
-                registry.resolve(&image).await.map_err(|error| told(&error))?
+                registry
+                    .resolve(&image)
+                    .await
+                    .map_err(|error| told(&error))?
             }
         };
-        let before = self.functions.get(&next.name).and_then(|function| function.pinned);
-        let both = before.iter().chain([&pinned]).map(|pinned| pinned.digest.clone());
+        let before = self
+            .functions
+            .get(&next.name)
+            .and_then(|function| function.pinned);
+        let both = before
+            .iter()
+            .chain([&pinned])
+            .map(|pinned| pinned.digest.clone());
         self.ground.leases.need(&owner(&next.name), both).await;
-        self.ground.pull(&pinned).await.map_err(|error| told(&error))?;
+        self.ground
+            .pull(&pinned)
+            .await
+            .map_err(|error| told(&error))?;
         next.pinned = Some(pinned.clone());
 
         let instance = match self.start_instance(&next).await {
@@ -95,7 +107,10 @@ impl Lambda {
         for old in pool.flip(&function.revision, instance) {
             self.retire(old);
         }
-        self.ground.leases.need(&owner(&function.name), [pinned.digest]).await;
+        self.ground
+            .leases
+            .need(&owner(&function.name), [pinned.digest])
+            .await;
         tracing::info!(function = function.name, "a function is as it shall be");
         Ok(())
     }

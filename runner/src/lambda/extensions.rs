@@ -50,7 +50,11 @@ struct Extension {
 
 impl State {
     fn is_settled(&self) -> bool {
-        self.by_id.len() >= self.expected && self.by_id.values().all(|found| found.is_waiting && found.events.is_empty())
+        self.by_id.len() >= self.expected
+            && self
+                .by_id
+                .values()
+                .all(|found| found.is_waiting && found.events.is_empty())
     }
 }
 
@@ -100,7 +104,8 @@ impl Extensions {
 
     /// Tells of the end; whether somebody wants to know.
     pub(super) fn shut_down(&self, reason: &str) -> bool {
-        let event = json!({"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": SHUTDOWN_MS});
+        let event =
+            json!({"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": SHUTDOWN_MS});
         self.tell(&event, |extension| extension.wants_shutdown)
     }
 
@@ -117,9 +122,17 @@ impl Extensions {
     }
 
     /// Answers a request.
-    pub(super) async fn answer(&self, path: &str, parts: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(
+        &self,
+        path: &str,
+        parts: &Parts,
+        body: Incoming,
+    ) -> Response<Full<Bytes>> {
         let id = parts.headers.get("lambda-extension-identifier");
-        let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        let id = id
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         match path {
             "register" => self.register(body).await,
             "event/next" => self.next(&id).await,
@@ -135,9 +148,15 @@ impl Extensions {
 
     async fn register(&self, body: Incoming) -> Response<Full<Bytes>> {
         let body = Limited::new(body, MOST_BYTES).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = body
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
         let wish: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let wants = |name: &str| wish["events"].as_array().is_some_and(|events| events.iter().any(|event| event == name));
+        let wants = |name: &str| {
+            wish["events"]
+                .as_array()
+                .is_some_and(|events| events.iter().any(|event| event == name))
+        };
         let id = uuid();
         let extension = Extension {
             wants_invocations: wants("INVOKE"),
@@ -161,7 +180,10 @@ impl Extensions {
             {
                 let mut state = self.state();
                 let Some(extension) = state.by_id.get_mut(id) else {
-                    return told(StatusCode::FORBIDDEN, "Extension.UnknownExtensionIdentifier");
+                    return told(
+                        StatusCode::FORBIDDEN,
+                        "Extension.UnknownExtensionIdentifier",
+                    );
                 };
                 if let Some(event) = extension.events.pop_front() {
                     extension.is_waiting = false;

@@ -18,19 +18,35 @@ pub(super) const WRONG: &str = "InvalidParameterValueException";
 impl Lambda {
     pub(super) async fn create(&self, call: &Call) -> Result<Response, Error> {
         let input = call.input(WRONG)?;
-        let name = input.text("FunctionName")?.rsplit(':').next().unwrap_or_default().to_owned();
+        let name = input
+            .text("FunctionName")?
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if name.len() > 64 || !name.bytes().all(is_plain) {
             return Err(input.wrong("FunctionName has up to 64 letters, digits, - and _"));
         }
         let code = &input.value()["Code"];
-        let Some(image) = code["ImageUri"].as_str().filter(|_| input.maybe("PackageType") == Some("Image")) else {
-            return Err(input.wrong("functions are images here: PackageType Image with Code.ImageUri"));
+        let Some(image) = code["ImageUri"]
+            .as_str()
+            .filter(|_| input.maybe("PackageType") == Some("Image"))
+        else {
+            return Err(
+                input.wrong("functions are images here: PackageType Image with Code.ImageUri")
+            );
         };
-        self.ground.registry.image(image).map_err(|error| input.wrong(error.to_string()))?;
+        self.ground
+            .registry
+            .image(image)
+            .map_err(|error| input.wrong(error.to_string()))?;
         if self.functions.get(&name).is_some() {
-            return Err(Error::new("ResourceConflictException", format!("Function already exist: {name}"))
-                .with_status(StatusCode::CONFLICT));
+            return Err(Error::new(
+                "ResourceConflictException",
+                format!("Function already exist: {name}"),
+            )
+            .with_status(StatusCode::CONFLICT));
         }
         let mut function = Function {
             arn: self.ground.names.arn("lambda", &format!("function:{name}")),
@@ -54,7 +70,11 @@ impl Lambda {
             statements: BTreeMap::new(),
             refused: None,
         };
-        configure(&mut function, &input, self.ground.config.engine.max_memory_mib)?;
+        configure(
+            &mut function,
+            &input,
+            self.ground.config.engine.max_memory_mib,
+        )?;
         self.functions.put(&name, function.clone()).await?;
         self.spawn_change(&name, None);
         Ok(written(StatusCode::CREATED, &configuration(&function)))
@@ -75,21 +95,33 @@ impl Lambda {
     }
 
     pub(super) fn get_configuration(&self, name: &str) -> Result<Response, Error> {
-        Ok(written(StatusCode::OK, &configuration(&self.function(name)?)))
+        Ok(written(
+            StatusCode::OK,
+            &configuration(&self.function(name)?),
+        ))
     }
 
     pub(super) fn list(&self, call: &Call) -> Response {
-        let most = call.parameter("MaxItems").and_then(|most| most.parse().ok());
+        let most = call
+            .parameter("MaxItems")
+            .and_then(|most| most.parse().ok());
         let all = self.functions.list();
         let (found, next) = page(all, call.parameter("Marker").as_deref(), most.or(Some(50)));
         let found: Vec<Value> = found.iter().map(configuration).collect();
-        written(StatusCode::OK, &json!({"Functions": found, "NextMarker": next}))
+        written(
+            StatusCode::OK,
+            &json!({"Functions": found, "NextMarker": next}),
+        )
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<Response, Error> {
         let function = self.function(name)?;
         self.functions.remove(&function.name).await?;
-        let pool = self.pools.lock().expect("no holder panics").remove(&function.name);
+        let pool = self
+            .pools
+            .lock()
+            .expect("no holder panics")
+            .remove(&function.name);
         if let Some(pool) = pool {
             for instance in pool.empty() {
                 self.retire(instance);
@@ -101,7 +133,11 @@ impl Lambda {
 }
 
 /// Takes over what a caller says about how a function runs.
-pub(super) fn configure(function: &mut Function, input: &Input, most_mib: u64) -> Result<(), Error> {
+pub(super) fn configure(
+    function: &mut Function,
+    input: &Input,
+    most_mib: u64,
+) -> Result<(), Error> {
     let number = |name: &str, usual: u64, most: u64| match &input.value()[name] {
         Value::Null => Ok(usual),
         value => {

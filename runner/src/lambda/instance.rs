@@ -97,9 +97,16 @@ impl Lambda {
         let engine = &self.ground.engine;
         let listener = TcpListener::bind((engine.gateway(), 0)).await;
         let listener = listener.map_err(|error| engine::Error::Pull(error.to_string()))?;
-        let address = listener.local_addr().map_err(|error| engine::Error::Pull(error.to_string()))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| engine::Error::Pull(error.to_string()))?;
         let id = id();
-        let spec = spec(function, &id, &address.to_string(), self.ground.names.region());
+        let spec = spec(
+            function,
+            &id,
+            &address.to_string(),
+            self.ground.names.region(),
+        );
         let container = engine.create(&spec).await?;
         let (api, stop) = (Arc::new(Api::new(function)), self.ground.stop.child_token());
         let serving = runtime_api::serve(Arc::clone(&api), listener, stop.clone());
@@ -121,7 +128,10 @@ impl Lambda {
             Ok(Started::Failed(reason)) => {
                 let lines = engine.last_lines(&instance.container, 3).await;
                 instance.kill(engine).await;
-                let said: String = lines.iter().map(|line| format!("; {}", line.text)).collect();
+                let said: String = lines
+                    .iter()
+                    .map(|line| format!("; {}", line.text))
+                    .collect();
                 Ok(Started::Failed(format!("{reason}{said}")))
             }
             Err(error) => {
@@ -133,7 +143,9 @@ impl Lambda {
 
     async fn initialize(&self, instance: &Arc<Instance>) -> Result<Started, engine::Error> {
         let engine = &self.ground.engine;
-        let extensions = engine.names_in(&instance.container, "/opt/extensions").await;
+        let extensions = engine
+            .names_in(&instance.container, "/opt/extensions")
+            .await;
         instance.api.extensions.expect(extensions.len());
         engine.start(&instance.container).await?;
         // The listener answers nobody before it knows whom.
@@ -143,7 +155,9 @@ impl Lambda {
         };
         instance.api.answer_to(address);
         for name in extensions {
-            engine.execute(&instance.container, &format!("/opt/extensions/{name}")).await?;
+            engine
+                .execute(&instance.container, &format!("/opt/extensions/{name}"))
+                .await?;
         }
         let patience = self.ground.config.lambda.init_timeout.duration();
         let ended = engine.ended(&instance.container);
@@ -176,15 +190,28 @@ impl Lambda {
 
 fn spec(function: &Function, id: &str, api: &str, region: &str) -> Spec {
     let config = &function.image_config;
-    let list = |name: &str| config[name].as_array().map(|_| crate::aws::texts(&config[name]));
+    let list = |name: &str| {
+        config[name]
+            .as_array()
+            .map(|_| crate::aws::texts(&config[name]))
+    };
     let command = list("Command");
-    let handler = command.as_ref().and_then(|words| words.first().cloned()).unwrap_or_default();
+    let handler = command
+        .as_ref()
+        .and_then(|words| words.first().cloned())
+        .unwrap_or_default();
     let own = [
         ("AWS_LAMBDA_RUNTIME_API", api.to_owned()),
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".into()),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mib.to_string()),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
+        (
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+            function.memory_mib.to_string(),
+        ),
+        (
+            "AWS_LAMBDA_LOG_GROUP_NAME",
+            format!("/aws/lambda/{}", function.name),
+        ),
         ("AWS_LAMBDA_LOG_STREAM_NAME", id.to_owned()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".into()),
         ("LAMBDA_TASK_ROOT", "/var/task".into()),
@@ -193,7 +220,10 @@ fn spec(function: &Function, id: &str, api: &str, region: &str) -> Spec {
         ("AWS_DEFAULT_REGION", region.to_owned()),
         ("TZ", ":UTC".into()),
     ];
-    let chosen = function.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let chosen = function
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     let own = own.iter().map(|(name, value)| format!("{name}={value}"));
     let image = function.pinned.as_ref().map(ToString::to_string);
     Spec {
@@ -223,7 +253,10 @@ fn spec(function: &Function, id: &str, api: &str, region: &str) -> Spec {
 fn exited(exit: &Exit) -> String {
     match exit.out_of_memory {
         true => "Runtime exited with error: signal: killed".to_owned(),
-        false => format!("Runtime exited with error: exit status {}", exit.code.unwrap_or(137)),
+        false => format!(
+            "Runtime exited with error: exit status {}",
+            exit.code.unwrap_or(137)
+        ),
     }
 }
 

@@ -52,7 +52,9 @@ pub(crate) enum Answer {
 impl Lambda {
     pub(super) async fn invoke(&self, name: &str, call: &Call) -> Result<Response, Error> {
         let function = self.function(name)?;
-        let kind = call.header("x-amz-invocation-type").unwrap_or("RequestResponse");
+        let kind = call
+            .header("x-amz-invocation-type")
+            .unwrap_or("RequestResponse");
         let payload = match call.body.is_empty() {
             true => Bytes::from_static(b"{}"),
             false => call.body.clone(),
@@ -83,9 +85,15 @@ impl Lambda {
         let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
-        headers.insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
+        headers.insert(
+            "x-amz-executed-version",
+            HeaderValue::from_static("$LATEST"),
+        );
         if is_failed {
-            headers.insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
+            headers.insert(
+                "x-amz-function-error",
+                HeaderValue::from_static("Unhandled"),
+            );
         }
         if let Some(Ok(log)) = log.map(|log| BASE64_STANDARD.encode(log).parse()) {
             headers.insert("x-amz-log-result", log);
@@ -138,9 +146,10 @@ impl Lambda {
             }
         };
         let (lambda, function) = (self.clone(), function.clone());
-        let worked = self.ground.tracker.spawn(async move {
-            lambda.work(&function, instance, asked, wants_log).await
-        });
+        let worked = self
+            .ground
+            .tracker
+            .spawn(async move { lambda.work(&function, instance, asked, wants_log).await });
         worked.await.map_err(|_| stopping())
     }
 
@@ -171,16 +180,26 @@ impl Lambda {
             Ok(Ok(Outcome::Done(body))) => Answer::Whole(body),
             Ok(Ok(Outcome::Failed(body))) => Answer::Failed(body),
             Ok(Ok(Outcome::Stream(kind, pieces))) => {
-                return (self.streamed(function, instance, kind, pieces, timeout), log);
+                return (
+                    self.streamed(function, instance, kind, pieces, timeout),
+                    log,
+                );
             }
             Ok(Ok(Outcome::Died(reason))) => {
                 let message = format!("RequestId: {id} Error: {reason}");
                 Answer::Failed(fault("Runtime.ExitError", &message).to_string().into())
             }
-            Ok(Err(_)) => Answer::Failed(fault("Runtime.ExitError", "the instance ended").to_string().into()),
+            Ok(Err(_)) => Answer::Failed(
+                fault("Runtime.ExitError", "the instance ended")
+                    .to_string()
+                    .into(),
+            ),
             Err(_) => {
                 instance.kill(&self.ground.engine).await;
-                let message = format!("{id} Task timed out after {}.00 seconds", function.timeout_seconds);
+                let message = format!(
+                    "{id} Task timed out after {}.00 seconds",
+                    function.timeout_seconds
+                );
                 Answer::Failed(fault("Sandbox.Timedout", &message).to_string().into())
             }
         };
@@ -199,7 +218,10 @@ impl Lambda {
         }
         let (lambda, patience) = (self.clone(), Duration::from_secs(function.timeout_seconds));
         self.ground.tracker.spawn(async move {
-            if tokio::time::timeout(patience, instance.settled()).await.is_err() {
+            if tokio::time::timeout(patience, instance.settled())
+                .await
+                .is_err()
+            {
                 instance.kill(&lambda.ground.engine).await;
             }
             if !pool.give_back(&instance) {
@@ -235,7 +257,11 @@ impl Lambda {
     }
 
     async fn log(&self, instance: &super::instance::Instance, id: &str) -> String {
-        let lines = self.ground.engine.last_lines(instance.container(), 50).await;
+        let lines = self
+            .ground
+            .engine
+            .last_lines(instance.container(), 50)
+            .await;
         let mut text = format!("START RequestId: {id} Version: $LATEST\n");
         for line in lines {
             text.push_str(&line.text);
@@ -258,7 +284,9 @@ pub(super) async fn gathered(pieces: &mut mpsc::Receiver<Bytes>) -> Bytes {
 }
 
 fn check(function: &Function) -> Result<(), Error> {
-    let refused = |code, message: &str| Err(Error::new(code, message.to_owned()).with_status(StatusCode::CONFLICT));
+    let refused = |code, message: &str| {
+        Err(Error::new(code, message.to_owned()).with_status(StatusCode::CONFLICT))
+    };
     match &function.state {
         Progress::Done => Ok(()),
         Progress::Pending => refused(

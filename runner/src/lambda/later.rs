@@ -60,18 +60,31 @@ impl Lambda {
                 Ok(Answer::Failed(error)) => {
                     queued.attempts += 1;
                     let error = String::from_utf8_lossy(&error).into_owned();
-                    tracing::info!(function = queued.function, attempt = queued.attempts, error, "an invocation failed");
+                    tracing::info!(
+                        function = queued.function,
+                        attempt = queued.attempts,
+                        error,
+                        "an invocation failed"
+                    );
                     self.ground.config.lambda.retry_after.duration() * queued.attempts
                 }
                 Err(error) if error.code == "ResourceNotFoundException" => break,
                 Err(_) => BUSY,
             };
             if queued.attempts >= ATTEMPTS || now() - queued.created_at > LONGEST_SECONDS {
-                tracing::warn!(function = queued.function, id = queued.id, "an invocation is given up");
+                tracing::warn!(
+                    function = queued.function,
+                    id = queued.id,
+                    "an invocation is given up"
+                );
                 break;
             }
             let attempts = queued.attempts;
-            if let Err(error) = self.queued.update(&queued.id, |kept| kept.attempts = attempts).await {
+            if let Err(error) = self
+                .queued
+                .update(&queued.id, |kept| kept.attempts = attempts)
+                .await
+            {
                 tracing::error!(%error, "an attempt can't be kept");
             }
             tokio::time::sleep(pause).await;

@@ -74,14 +74,19 @@ impl Lambda {
     pub(crate) async fn resume(&self) {
         for function in self.functions.list() {
             let digests = function.pinned.iter().map(|pinned| pinned.digest.clone());
-            self.ground.leases.need(&owner(&function.name), digests).await;
+            self.ground
+                .leases
+                .need(&owner(&function.name), digests)
+                .await;
             self.spawn_change(&function.name, None);
         }
         for queued in self.queued.list() {
             self.spawn_later(queued);
         }
         let lambda = self.clone();
-        self.ground.tracker.spawn(async move { lambda.reap().await });
+        self.ground
+            .tracker
+            .spawn(async move { lambda.reap().await });
     }
 
     /// Serves an operation.
@@ -122,8 +127,11 @@ impl Lambda {
         let found = self.functions.get(short).filter(|_| qualifier == "$LATEST");
         found.ok_or_else(|| {
             let arn = self.ground.names.arn("lambda", &format!("function:{name}"));
-            Error::new("ResourceNotFoundException", format!("Function not found: {arn}"))
-                .with_status(http::StatusCode::NOT_FOUND)
+            Error::new(
+                "ResourceNotFoundException",
+                format!("Function not found: {arn}"),
+            )
+            .with_status(http::StatusCode::NOT_FOUND)
         })
     }
 

@@ -49,7 +49,9 @@ pub(crate) struct Function {
 impl Function {
     /// Whether a push shall change it.
     pub(crate) fn follows(&self) -> bool {
-        self.tags.get("wharf:redeploy-on-push").is_some_and(|value| value != "false")
+        self.tags
+            .get("wharf:redeploy-on-push")
+            .is_some_and(|value| value != "false")
     }
 }
 

@@ -54,7 +54,11 @@ pub(crate) fn event(place: &Place, parts: &Parts, body: &Bytes) -> Value {
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let decoded = |text: &str| {
+            percent_decode_str(&text.replace('+', " "))
+                .decode_utf8_lossy()
+                .into_owned()
+        };
         let joined = parameters.entry(decoded(name)).or_default();
         if !joined.is_empty() {
             joined.push(',');
@@ -62,9 +66,12 @@ pub(crate) fn event(place: &Place, parts: &Parts, body: &Bytes) -> Value {
         joined.push_str(&decoded(value));
     }
     let host = headers.get("host").cloned().unwrap_or_default();
-    let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+    let path = percent_decode_str(parts.uri.path())
+        .decode_utf8_lossy()
+        .into_owned();
     let now = OffsetDateTime::now_utc();
-    let format = format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
+    let format =
+        format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
     let mut event = json!({
         "version": "2.0", "routeKey": place.route, "rawPath": path, "rawQueryString": query,
         "headers": headers,
@@ -94,8 +101,17 @@ pub(crate) fn event(place: &Place, parts: &Parts, body: &Bytes) -> Value {
         event["stageVariables"] = json!(place.stage_variables);
     }
     if !body.is_empty() {
-        let kind = headers.get("content-type").map(String::as_str).unwrap_or_default();
-        let is_text = ["text/", "application/json", "application/xml", "application/javascript", "application/x-www-form-urlencoded"];
+        let kind = headers
+            .get("content-type")
+            .map(String::as_str)
+            .unwrap_or_default();
+        let is_text = [
+            "text/",
+            "application/json",
+            "application/xml",
+            "application/javascript",
+            "application/x-www-form-urlencoded",
+        ];
         let text = std::str::from_utf8(body).ok();
         match text.filter(|_| is_text.iter().any(|known| kind.starts_with(known))) {
             Some(text) => event["body"] = text.into(),
@@ -120,7 +136,12 @@ pub(crate) async fn response(answer: Answer, may_stream: bool) -> Response {
 
 fn internal() -> Response {
     let body = json!({"message": "Internal Server Error"}).to_string();
-    (StatusCode::INTERNAL_SERVER_ERROR, [("content-type", "application/json")], body).into_response()
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        [("content-type", "application/json")],
+        body,
+    )
+        .into_response()
 }
 
 fn whole(body: &Bytes) -> Response {
@@ -150,18 +171,27 @@ fn whole(body: &Bytes) -> Response {
 
 /// Status, headers and cookies.
 fn head(value: &Value) -> Option<Response> {
-    let status = value["statusCode"].as_u64().or_else(|| value["statusCode"].as_str()?.parse().ok());
+    let status = value["statusCode"]
+        .as_u64()
+        .or_else(|| value["statusCode"].as_str()?.parse().ok());
     let status = StatusCode::from_u16(u16::try_from(status.unwrap_or(200)).ok()?).ok()?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     for (name, value) in value["headers"].as_object().into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::try_from(text)) else {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::try_from(text))
+        else {
             continue;
         };
-        let is_about_framing = [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING].contains(&name);
+        let is_about_framing = [
+            http::header::CONTENT_LENGTH,
+            http::header::TRANSFER_ENCODING,
+        ]
+        .contains(&name);
         if !is_about_framing {
             headers.insert(name, value);
         }
@@ -199,7 +229,9 @@ async fn stream(kind: &str, mut pieces: tokio::sync::mpsc::Receiver<Bytes>) -> R
         response = made;
         first = Bytes::copy_from_slice(&gathered[end + 8..]);
     } else {
-        let kind = HeaderValue::try_from(kind).ok().filter(|kind| !kind.is_empty());
+        let kind = HeaderValue::try_from(kind)
+            .ok()
+            .filter(|kind| !kind.is_empty());
         let kind = kind.unwrap_or(HeaderValue::from_static("application/octet-stream"));
         response.headers_mut().insert("content-type", kind);
     }

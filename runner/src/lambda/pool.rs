@@ -64,7 +64,8 @@ impl Pool {
     /// Gives an instance back; false where it isn't wanted any more.
     pub(super) fn give_back(&self, instance: &Arc<Instance>) -> bool {
         let mut state = self.state();
-        let is_wanted = instance.is_alive() && (state.revision.is_empty() || instance.revision() == state.revision);
+        let is_wanted = instance.is_alive()
+            && (state.revision.is_empty() || instance.revision() == state.revision);
         match is_wanted {
             true => state.idle.push((Instant::now(), Arc::clone(instance))),
             false => state.number = state.number.saturating_sub(1),
@@ -107,7 +108,10 @@ impl Pool {
     /// Takes out those that are idle for too long.
     fn stale(&self, keep: Duration) -> Vec<Arc<Instance>> {
         let mut state = self.state();
-        let (stale, fresh): (Vec<_>, Vec<_>) = state.idle.drain(..).partition(|(since, _)| since.elapsed() > keep);
+        let (stale, fresh): (Vec<_>, Vec<_>) = state
+            .idle
+            .drain(..)
+            .partition(|(since, _)| since.elapsed() > keep);
         state.idle = fresh;
         state.number = state.number.saturating_sub(stale.len());
         stale.into_iter().map(|(_, instance)| instance).collect()
@@ -121,13 +125,17 @@ impl Pool {
 impl Lambda {
     /// How many instances a function may have.
     pub(super) fn limit(&self, function: &Function) -> usize {
-        function.reserved.unwrap_or(self.ground.config.lambda.concurrency)
+        function
+            .reserved
+            .unwrap_or(self.ground.config.lambda.concurrency)
     }
 
     /// Ends an instance in the background.
     pub(super) fn retire(&self, instance: Arc<Instance>) {
         let engine = self.ground.engine.clone();
-        self.ground.tracker.spawn(async move { instance.end(&engine).await });
+        self.ground
+            .tracker
+            .spawn(async move { instance.end(&engine).await });
     }
 
     /// Ends instances that nobody calls, until told to stop.

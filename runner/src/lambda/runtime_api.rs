@@ -98,7 +98,8 @@ impl Api {
 
     /// Hands an invocation to the runtime, which asks for it or will.
     pub(super) fn send(&self, invocation: Invocation) {
-        self.extensions.invoked(&invocation.id, invocation.deadline_ms);
+        self.extensions
+            .invoked(&invocation.id, invocation.deadline_ms);
         *self.waiting.lock().expect("no holder panics") = Some(invocation);
         self.arrived.notify_one();
     }
@@ -107,7 +108,10 @@ impl Api {
     pub(super) fn died(&self, reason: &str) {
         let waiting = self.waiting.lock().expect("no holder panics").take();
         let current = self.current.lock().expect("no holder panics").take();
-        let answers = waiting.map(|waiting| waiting.answer).into_iter().chain(current.map(|(_, answer)| answer));
+        let answers = waiting
+            .map(|waiting| waiting.answer)
+            .into_iter()
+            .chain(current.map(|(_, answer)| answer));
         for answer in answers {
             let _ = answer.send(Outcome::Died(reason.to_owned()));
         }
@@ -129,7 +133,11 @@ impl Api {
                 None => self.arrived.notified().await,
             }
         };
-        let trace = format!("Root=1-{}-{};Sampled=0", &invocation.id[..8], invocation.id.replace('-', "").get(..24).unwrap_or_default());
+        let trace = format!(
+            "Root=1-{}-{};Sampled=0",
+            &invocation.id[..8],
+            invocation.id.replace('-', "").get(..24).unwrap_or_default()
+        );
         let mut builder = Response::builder()
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &invocation.id)
@@ -151,8 +159,15 @@ impl Api {
         Some(answer)
     }
 
-    async fn respond(&self, id: &str, headers: &HeaderMap, body: Incoming) -> Response<Full<Bytes>> {
-        let is_stream = headers.get("lambda-runtime-function-response-mode").is_some_and(|mode| mode == "streaming");
+    async fn respond(
+        &self,
+        id: &str,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Response<Full<Bytes>> {
+        let is_stream = headers
+            .get("lambda-runtime-function-response-mode")
+            .is_some_and(|mode| mode == "streaming");
         if is_stream {
             return self.stream(id, headers, body).await;
         }
@@ -174,13 +189,23 @@ impl Api {
         }
     }
 
-    async fn stream(&self, id: &str, headers: &HeaderMap, mut body: Incoming) -> Response<Full<Bytes>> {
+    async fn stream(
+        &self,
+        id: &str,
+        headers: &HeaderMap,
+        mut body: Incoming,
+    ) -> Response<Full<Bytes>> {
         let Some(answer) = self.ended(id) else {
             return told(StatusCode::BAD_REQUEST, "InvalidRequestID");
         };
-        let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok());
+        let kind = headers
+            .get("content-type")
+            .and_then(|kind| kind.to_str().ok());
         let (sender, receiver) = mpsc::channel(PIECES);
-        let _ = answer.send(Outcome::Stream(kind.unwrap_or_default().to_owned(), receiver));
+        let _ = answer.send(Outcome::Stream(
+            kind.unwrap_or_default().to_owned(),
+            receiver,
+        ));
         while let Some(Ok(frame)) = body.frame().await {
             if let Ok(piece) = frame.into_data() {
                 // A reader that has gone doesn't stop the function.
@@ -192,7 +217,9 @@ impl Api {
 
     async fn fail(&self, id: &str, body: Incoming) -> Response<Full<Bytes>> {
         let body = Limited::new(body, MOST_BYTES).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = body
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
         match self.ended(id) {
             Some(answer) => {
                 let _ = answer.send(Outcome::Failed(body));
@@ -204,8 +231,11 @@ impl Api {
 
     async fn init_failed(&self, body: Incoming) -> Response<Full<Bytes>> {
         let body = Limited::new(body, MOST_BYTES).collect().await;
-        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        self.ready.send_replace(Ready::Failed(String::from_utf8_lossy(&body).into_owned()));
+        let body = body
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
+        self.ready
+            .send_replace(Ready::Failed(String::from_utf8_lossy(&body).into_owned()));
         accepted()
     }
 
@@ -221,8 +251,12 @@ impl Api {
             (&Method::POST, ["2018-06-01", "runtime", "invocation", id, "response"]) => {
                 self.respond(id, &parts.headers, body).await
             }
-            (&Method::POST, ["2018-06-01", "runtime", "invocation", id, "error"]) => self.fail(id, body).await,
-            (&Method::POST, ["2018-06-01", "runtime", "init", "error"]) => self.init_failed(body).await,
+            (&Method::POST, ["2018-06-01", "runtime", "invocation", id, "error"]) => {
+                self.fail(id, body).await
+            }
+            (&Method::POST, ["2018-06-01", "runtime", "init", "error"]) => {
+                self.init_failed(body).await
+            }
             _ => told(StatusCode::NOT_FOUND, "NotFound"),
         }
     }
@@ -232,7 +266,10 @@ impl Api {
 pub(super) fn accepted() -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::from(r#"{"status":"OK"}"#));
     *answer.status_mut() = StatusCode::ACCEPTED;
-    answer.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(
+        "content-type",
+        http::HeaderValue::from_static("application/json"),
+    );
     answer
 }
 
@@ -271,7 +308,8 @@ pub(super) async fn serve(api: Arc<Api>, listener: TcpListener, stop: Cancellati
                 let api = Arc::clone(&api);
                 async move { Ok::<_, Infallible>(api.answer(request).await) }
             });
-            let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let served = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
                 () = stop.cancelled() => {}
                 // The runtime may break off.

@@ -16,7 +16,10 @@ impl Lambda {
         let input = call.input(WRONG)?;
         let function = self.changeable(name)?;
         let image = input.text("ImageUri")?.to_owned();
-        self.ground.registry.image(&image).map_err(|error| input.wrong(error.to_string()))?;
+        self.ground
+            .registry
+            .image(&image)
+            .map_err(|error| input.wrong(error.to_string()))?;
         if input.value()["DryRun"] == true {
             return Ok(written(StatusCode::OK, &configuration(&function)));
         }
@@ -26,7 +29,11 @@ impl Lambda {
         self.begin_change(next).await
     }
 
-    pub(super) async fn update_configuration(&self, name: &str, call: &Call) -> Result<Response, Error> {
+    pub(super) async fn update_configuration(
+        &self,
+        name: &str,
+        call: &Call,
+    ) -> Result<Response, Error> {
         let input = call.input(WRONG)?;
         let mut next = self.changeable(name)?;
         configure(&mut next, &input, self.ground.config.engine.max_memory_mib)?;
@@ -49,7 +56,9 @@ impl Lambda {
         let function = self.function(name)?;
         if function.state == Progress::Pending || function.update == Progress::Pending {
             let message = format!("an update is in progress for resource: {}", function.arn);
-            return Err(Error::new("ResourceConflictException", message).with_status(StatusCode::CONFLICT));
+            return Err(
+                Error::new("ResourceConflictException", message).with_status(StatusCode::CONFLICT)
+            );
         }
         Ok(function)
     }
@@ -57,11 +66,19 @@ impl Lambda {
     pub(super) async fn reserve(&self, name: &str, call: &Call) -> Result<Response, Error> {
         let input = call.input(WRONG)?;
         let function = self.function(name)?;
-        let number = input.number("ReservedConcurrentExecutions").filter(|number| *number <= 1000);
-        let number = number.ok_or_else(|| input.wrong("ReservedConcurrentExecutions is 0 to 1000"))?;
+        let number = input
+            .number("ReservedConcurrentExecutions")
+            .filter(|number| *number <= 1000);
+        let number =
+            number.ok_or_else(|| input.wrong("ReservedConcurrentExecutions is 0 to 1000"))?;
         let reserved = usize::try_from(number).ok();
-        self.functions.update(&function.name, |function| function.reserved = reserved).await?;
-        Ok(written(StatusCode::OK, &json!({"ReservedConcurrentExecutions": number})))
+        self.functions
+            .update(&function.name, |function| function.reserved = reserved)
+            .await?;
+        Ok(written(
+            StatusCode::OK,
+            &json!({"ReservedConcurrentExecutions": number}),
+        ))
     }
 
     pub(super) fn reserved(&self, name: &str) -> Result<Response, Error> {
@@ -74,7 +91,9 @@ impl Lambda {
 
     pub(super) async fn unreserve(&self, name: &str) -> Result<Response, Error> {
         let function = self.function(name)?;
-        self.functions.update(&function.name, |function| function.reserved = None).await?;
+        self.functions
+            .update(&function.name, |function| function.reserved = None)
+            .await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
@@ -85,7 +104,9 @@ impl Lambda {
         let id = input.text("StatementId")?.to_owned();
         if function.statements.contains_key(&id) {
             let message = format!("The statement id ({id}) provided already exists.");
-            return Err(Error::new("ResourceConflictException", message).with_status(StatusCode::CONFLICT));
+            return Err(
+                Error::new("ResourceConflictException", message).with_status(StatusCode::CONFLICT)
+            );
         }
         let statement = json!({
             "Sid": id, "Effect": "Allow", "Action": input.text("Action")?,
@@ -94,14 +115,19 @@ impl Lambda {
         let kept = statement.clone();
         let change = |function: &mut Function| drop(function.statements.insert(id, kept));
         self.functions.update(&function.name, change).await?;
-        Ok(written(StatusCode::CREATED, &json!({"Statement": statement.to_string()})))
+        Ok(written(
+            StatusCode::CREATED,
+            &json!({"Statement": statement.to_string()}),
+        ))
     }
 
     pub(super) fn policy(&self, name: &str) -> Result<Response, Error> {
         let function = self.function(name)?;
         if function.statements.is_empty() {
             let message = "The resource you requested does not exist.";
-            return Err(Error::new("ResourceNotFoundException", message).with_status(StatusCode::NOT_FOUND));
+            return Err(
+                Error::new("ResourceNotFoundException", message).with_status(StatusCode::NOT_FOUND)
+            );
         }
         let statements: Vec<Value> = function.statements.into_values().collect();
         let policy = json!({"Version": "2012-10-17", "Id": "default", "Statement": statements});

@@ -19,7 +19,10 @@ pub(super) fn configuration(function: &Function) -> Value {
         (_, Progress::Done) => "Successful",
         (_, Progress::Failed(_)) => "Failed",
     };
-    let digest = function.pinned.as_ref().map(|pinned| pinned.digest.trim_start_matches("sha256:"));
+    let digest = function
+        .pinned
+        .as_ref()
+        .map(|pinned| pinned.digest.trim_start_matches("sha256:"));
     let mut shown = json!({
         "FunctionName": function.name, "FunctionArn": function.arn, "Role": function.role,
         "CodeSize": 0, "CodeSha256": digest.unwrap_or_default(), "Description": function.description,
@@ -50,6 +53,7 @@ pub(super) fn configuration(function: &Function) -> Value {
 /// Texts by name.
 pub(super) fn texts(value: &Value) -> BTreeMap<String, String> {
     let members = value.as_object().into_iter().flatten();
-    let texts = members.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    let texts =
+        members.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
     texts.collect()
 }

@@ -25,15 +25,22 @@ impl Lambda {
         let input = call.input(WRONG)?;
         let function = self.function(name)?;
         if function.url.is_some() {
-            let message = format!("Failed to create function url config for [functionArn = {}]", function.arn);
-            return Err(Error::new("ResourceConflictException", message).with_status(StatusCode::CONFLICT));
+            let message = format!(
+                "Failed to create function url config for [functionArn = {}]",
+                function.arn
+            );
+            return Err(
+                Error::new("ResourceConflictException", message).with_status(StatusCode::CONFLICT)
+            );
         }
         let auth_type = input.text("AuthType")?.to_owned();
         let invoke_mode = input.maybe("InvokeMode").unwrap_or("BUFFERED").to_owned();
         let is_known = ["NONE", "AWS_IAM"].contains(&auth_type.as_str())
             && ["BUFFERED", "RESPONSE_STREAM"].contains(&invoke_mode.as_str());
         if !is_known {
-            return Err(input.wrong("AuthType is NONE or AWS_IAM, InvokeMode BUFFERED or RESPONSE_STREAM"));
+            return Err(
+                input.wrong("AuthType is NONE or AWS_IAM, InvokeMode BUFFERED or RESPONSE_STREAM")
+            );
         }
         if auth_type == "AWS_IAM" && self.ground.config.aws.access_key_id.is_empty() {
             return Err(input.wrong("AuthType AWS_IAM needs a key, aws.access_key_id"));
@@ -46,8 +53,14 @@ impl Lambda {
             created_at: now(),
         };
         let kept = url.clone();
-        let changed = self.functions.update(&function.name, |function| function.url = Some(kept)).await?;
-        Ok(written(StatusCode::CREATED, &self.shown_url(&changed.unwrap_or(function), &url)))
+        let changed = self
+            .functions
+            .update(&function.name, |function| function.url = Some(kept))
+            .await?;
+        Ok(written(
+            StatusCode::CREATED,
+            &self.shown_url(&changed.unwrap_or(function), &url),
+        ))
     }
 
     pub(super) fn get_url(&self, name: &str) -> Result<Response, Error> {
@@ -59,7 +72,9 @@ impl Lambda {
     pub(super) async fn delete_url(&self, name: &str) -> Result<Response, Error> {
         let function = self.function(name)?;
         function.url.ok_or_else(missing)?;
-        self.functions.update(&function.name, |function| function.url = None).await?;
+        self.functions
+            .update(&function.name, |function| function.url = None)
+            .await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
@@ -102,7 +117,9 @@ impl Lambda {
         let event = payload::event(&place, &parts, &body);
         match self.ask(&function.name, Asked::from(event)).await {
             Ok(answer) => payload::response(answer, url.invoke_mode == "RESPONSE_STREAM").await,
-            Err(error) if error.status == StatusCode::TOO_MANY_REQUESTS => refused(error.status, "Rate Exceeded."),
+            Err(error) if error.status == StatusCode::TOO_MANY_REQUESTS => {
+                refused(error.status, "Rate Exceeded.")
+            }
             Err(_) => refused(StatusCode::BAD_GATEWAY, "Internal Server Error"),
         }
     }
@@ -111,7 +128,14 @@ impl Lambda {
         let aws = &self.ground.config.aws;
         let key = (&*aws.access_key_id, &*aws.secret_access_key);
         let now = OffsetDateTime::now_utc();
-        let verified = sigv4::verify(parts.method.as_str(), &parts.uri, &parts.headers, body, key, now);
+        let verified = sigv4::verify(
+            parts.method.as_str(),
+            &parts.uri,
+            &parts.headers,
+            body,
+            key,
+            now,
+        );
         verified.is_ok() && sigv4::service(&parts.headers) == Some("lambda")
     }
 }
@@ -119,7 +143,8 @@ impl Lambda {
 /// The address that a request came from.
 pub(crate) fn source(parts: &Parts) -> String {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map(|ConnectInfo(peer)| peer.ip().to_string()).unwrap_or_default()
+    peer.map(|ConnectInfo(peer)| peer.ip().to_string())
+        .unwrap_or_default()
 }
 
 fn refused(status: StatusCode, message: &str) -> Response {
@@ -127,6 +152,9 @@ fn refused(status: StatusCode, message: &str) -> Response {
 }
 
 fn missing() -> Error {
-    Error::new("ResourceNotFoundException", "The resource you requested does not exist.")
-        .with_status(StatusCode::NOT_FOUND)
+    Error::new(
+        "ResourceNotFoundException",
+        "The resource you requested does not exist.",
+    )
+    .with_status(StatusCode::NOT_FOUND)
 }

@@ -82,14 +82,20 @@ async fn lead(
         return Ok(given(answer, turn, kept, (address, sender)).await);
     }
     drop(turn);
-    let (turn, stream) = balancer.connect().await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    let (turn, stream) = balancer
+        .connect()
+        .await
+        .ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     let address = turn.address();
     let shaken = handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(|_| StatusCode::BAD_GATEWAY)?;
     // It ends with its target, or with the client that keeps it.
     tokio::spawn(connection.with_upgrades());
     let request = Request::from_parts(parts, body.boxed());
-    let mut answer = sender.send_request(request).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    let mut answer = sender
+        .send_request(request)
+        .await
+        .map_err(|_| StatusCode::BAD_GATEWAY)?;
     if let Some(client) = client
         && answer.status() == StatusCode::SWITCHING_PROTOCOLS
     {

@@ -93,7 +93,9 @@ impl Balancer {
     pub(crate) fn lead_to(&self, addresses: Vec<SocketAddr>) {
         let mut targets = self.targets.write().expect("no holder panics");
         let is_same = targets.len() == addresses.len()
-            && targets.iter().all(|target| addresses.contains(&target.address));
+            && targets
+                .iter()
+                .all(|target| addresses.contains(&target.address));
         if is_same {
             return;
         }
@@ -112,7 +114,11 @@ impl Balancer {
             .collect();
         let mut leaving = self.leaving.write().expect("no holder panics");
         leaving.retain(|target| target.in_flight.load(Ordering::Acquire) > 0);
-        leaving.extend(before.into_iter().filter(|target| !addresses.contains(&target.address)));
+        leaving.extend(
+            before
+                .into_iter()
+                .filter(|target| !addresses.contains(&target.address)),
+        );
     }
 
     /// Waits until a target that isn't led to any more has no requests.
@@ -202,7 +208,10 @@ mod tests {
         let balancer = Balancer::bind(address, false, &stop, &TaskTracker::new()).await;
         let balancer = balancer.expect("a free port");
         assert!(balancer.turn().is_none());
-        let (one, other) = (SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 2], 1)));
+        let (one, other) = (
+            SocketAddr::from(([10, 0, 0, 1], 1)),
+            SocketAddr::from(([10, 0, 0, 2], 1)),
+        );
         balancer.lead_to(vec![one]);
         let turn = balancer.turn().expect("there is a target");
         balancer.lead_to(vec![other]);

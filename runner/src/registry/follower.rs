@@ -105,7 +105,9 @@ impl Follower {
                 next
             }
             Page::Gone(newest) => {
-                tracing::warn!("events were forgotten before they were read; all tags are looked at");
+                tracing::warn!(
+                    "events were forgotten before they were read; all tags are looked at"
+                );
                 self.tell(Told::Look);
                 newest
             }

@@ -39,7 +39,9 @@ impl Image {
             !text.is_empty() && text.bytes().all(is_plain)
         };
         let is_sane = is_name(repository, b"/._-") && is_name(reference, b"._-:");
-        let is_clean = !repository.split('/').any(|part| matches!(part, "" | "." | ".."));
+        let is_clean = !repository
+            .split('/')
+            .any(|part| matches!(part, "" | "." | ".."));
         (is_sane && is_clean).then(|| Self {
             repository: repository.to_owned(),
             reference: reference.to_owned(),
@@ -68,7 +70,10 @@ mod tests {
         for (text, want) in [
             ("127.0.0.1:5000/team/app:1", Some(("team/app", "1"))),
             ("registry.example/app", Some(("app", "latest"))),
-            ("registry.example/app:1@sha256:ab", Some(("app", "sha256:ab"))),
+            (
+                "registry.example/app:1@sha256:ab",
+                Some(("app", "sha256:ab")),
+            ),
             ("docker.io/library/busybox", None),
             ("busybox", None),
             ("registry.example/../leases:1", None),

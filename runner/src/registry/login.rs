@@ -63,12 +63,21 @@ impl Login {
         let host = url.split("://").nth(1).unwrap_or_default();
         let body = "{}";
         let mut headers = vec![
-            ("content-type".to_owned(), "application/x-amz-json-1.1".to_owned()),
+            (
+                "content-type".to_owned(),
+                "application/x-amz-json-1.1".to_owned(),
+            ),
             ("host".to_owned(), host.trim_end_matches('/').to_owned()),
             ("x-amz-target".to_owned(), TARGET.to_owned()),
         ];
         let key = (&*self.config.access_key_id, &*self.config.secret_access_key);
-        sigv4::sign(&mut headers, "/", body.as_bytes(), key, (&self.region, "ecr"));
+        sigv4::sign(
+            &mut headers,
+            "/",
+            body.as_bytes(),
+            key,
+            (&self.region, "ecr"),
+        );
         let mut request = http.post(url).body(body);
         for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
             request = request.header(name, value);

@@ -9,14 +9,19 @@ impl Rules {
     /// Delivers an event of the registry.
     pub(crate) async fn pushed(&self, event: &Value) {
         let names = &self.ground.names;
-        self.deliver(&pattern::envelope(event, names.account(), names.region())).await;
+        self.deliver(&pattern::envelope(event, names.account(), names.region()))
+            .await;
     }
 
     /// Delivers an event to the targets of all rules that are like it.
     pub(super) async fn deliver(&self, event: &Value) {
         let wanting = self.rules.filtered(|rule| {
-            let pattern = rule.pattern.as_ref().and_then(|text| serde_json::from_str(text).ok());
-            rule.is_enabled && pattern.is_some_and(|pattern: Value| pattern::is_like(&pattern, event))
+            let pattern = rule
+                .pattern
+                .as_ref()
+                .and_then(|text| serde_json::from_str(text).ok());
+            rule.is_enabled
+                && pattern.is_some_and(|pattern: Value| pattern::is_like(&pattern, event))
         });
         for rule in wanting {
             self.fire(&rule, event).await;
@@ -29,14 +34,20 @@ impl Rules {
             let given = input::input(target, event, (&rule.name, &rule.arn));
             let arn = target["Arn"].as_str().unwrap_or_default();
             let started = match arn.split(':').nth(2) {
-                Some("lambda") => self.lambda.invoke_later(arn, given.to_string().as_bytes()).await,
+                Some("lambda") => {
+                    self.lambda
+                        .invoke_later(arn, given.to_string().as_bytes())
+                        .await
+                }
                 Some("batch") => self.submit(arn, target, &given).await,
                 Some("ecs") => self.run(arn, target, &given).await,
                 _ => continue,
             };
             match started {
                 Ok(()) => tracing::info!(rule = rule.name, arn, "a rule started its target"),
-                Err(error) => tracing::warn!(%error, rule = rule.name, arn, "a rule's target can't be started"),
+                Err(error) => {
+                    tracing::warn!(%error, rule = rule.name, arn, "a rule's target can't be started");
+                }
             }
         }
     }
@@ -54,12 +65,18 @@ impl Rules {
         if let Some(attempts) = wish["RetryStrategy"]["Attempts"].as_u64() {
             job["retryStrategy"] = json!({"attempts": attempts});
         }
-        for (from, to) in [("Parameters", "parameters"), ("ContainerOverrides", "containerOverrides")] {
+        for (from, to) in [
+            ("Parameters", "parameters"),
+            ("ContainerOverrides", "containerOverrides"),
+        ] {
             if given[from].is_object() {
                 job[to] = lowered(&given[from], from == "Parameters");
             }
         }
-        self.batch.submit(&Input::new(job, "ClientException")).await.map(drop)
+        self.batch
+            .submit(&Input::new(job, "ClientException"))
+            .await
+            .map(drop)
     }
 
     async fn run(&self, cluster: &str, target: &Value, given: &Value) -> Result<(), Error> {
@@ -74,7 +91,10 @@ impl Rules {
         if given["containerOverrides"].is_array() {
             task["overrides"] = given.clone();
         }
-        self.ecs.run_task(&Input::new(task, "InvalidParameterException")).await.map(drop)
+        self.ecs
+            .run_task(&Input::new(task, "InvalidParameterException"))
+            .await
+            .map(drop)
     }
 }
 
@@ -84,13 +104,20 @@ fn lowered(value: &Value, is_flat: bool) -> Value {
         Value::Object(members) if !is_flat => {
             let lower = |name: &str| {
                 let mut letters = name.chars();
-                let first = letters.next().map(|first| first.to_lowercase().collect::<String>());
+                let first = letters
+                    .next()
+                    .map(|first| first.to_lowercase().collect::<String>());
                 format!("{}{}", first.unwrap_or_default(), letters.as_str())
             };
-            let pairs = members.iter().map(|(name, value)| (lower(name), lowered(value, false)));
+            let pairs = members
+                .iter()
+                .map(|(name, value)| (lower(name), lowered(value, false)));
             Value::Object(pairs.collect())
         }
-        Value::Array(entries) => entries.iter().map(|entry| lowered(entry, is_flat)).collect(),
+        Value::Array(entries) => entries
+            .iter()
+            .map(|entry| lowered(entry, is_flat))
+            .collect(),
         other => other.clone(),
     }
 }

@@ -20,7 +20,11 @@ pub(super) fn input(target: &Value, event: &Value, rule: (&str, &str)) -> Value 
 /// `$.detail.image-tag`
 fn part<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
     let mut found = event;
-    for name in path.strip_prefix('$')?.split('.').filter(|name| !name.is_empty()) {
+    for name in path
+        .strip_prefix('$')?
+        .split('.')
+        .filter(|name| !name.is_empty())
+    {
         let (name, index) = match name.split_once('[') {
             Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
             None => (name, None),
@@ -39,7 +43,8 @@ fn made(template: &str, paths: &Value, event: &Value, (name, arn): (&str, &str))
     let (mut is_quoted, mut rest) = (false, template);
     while let Some(letter) = rest.chars().next() {
         let end = rest.find('>').filter(|_| letter == '<');
-        let known = end.and_then(|end| Some((end, value(&rest[1..end], paths, event, (name, arn))?)));
+        let known =
+            end.and_then(|end| Some((end, value(&rest[1..end], paths, event, (name, arn))?)));
         if let Some((end, value)) = known {
             let written = match (&value, is_quoted) {
                 (Value::String(text), true) => {

@@ -17,20 +17,26 @@ impl Rules {
             return Err(input.wrong("Name has up to 64 letters, digits, ., - and _"));
         }
         own_bus(input)?;
-        let (text, every) = (input.maybe("EventPattern"), input.maybe("ScheduleExpression"));
+        let (text, every) = (
+            input.maybe("EventPattern"),
+            input.maybe("ScheduleExpression"),
+        );
         if text.is_none() && every.is_none() {
-            return Err(input.wrong("Parameter(s) EventPattern or ScheduleExpression must be specified."));
+            return Err(
+                input.wrong("Parameter(s) EventPattern or ScheduleExpression must be specified.")
+            );
         }
         if let Some(text) = text {
             let invalid = |reason: String| Error::new("InvalidEventPatternException", reason);
-            let pattern = serde_json::from_str(text).map_err(|error| {
-                invalid(format!("Event pattern is not valid. Reason: {error}"))
-            })?;
+            let pattern = serde_json::from_str(text)
+                .map_err(|error| invalid(format!("Event pattern is not valid. Reason: {error}")))?;
             if let Some(fault) = pattern::fault(&pattern) {
                 return Err(invalid(fault));
             }
         }
-        if let Some(every) = every && schedule::rate(every).is_none() {
+        if let Some(every) = every
+            && schedule::rate(every).is_none()
+        {
             return Err(input.wrong("ScheduleExpression reads rate(5 minutes) here"));
         }
         let arn = self.ground.names.arn("events", &format!("rule/{name}"));
@@ -63,7 +69,11 @@ impl Rules {
 
     pub(super) async fn delete_rule(&self, input: &Input) -> Result<Value, Error> {
         let name = input.text("Name")?;
-        if self.rules.get(name).is_some_and(|rule| !rule.targets.is_empty()) {
+        if self
+            .rules
+            .get(name)
+            .is_some_and(|rule| !rule.targets.is_empty())
+        {
             return Err(input.wrong("Rule can't be deleted since it has targets."));
         }
         self.rules.remove(name).await?;
@@ -72,7 +82,9 @@ impl Rules {
 
     pub(super) async fn enable(&self, input: &Input, is_enabled: bool) -> Result<Value, Error> {
         let name = self.rule(input, "Name")?.name;
-        self.rules.update(&name, |rule| rule.is_enabled = is_enabled).await?;
+        self.rules
+            .update(&name, |rule| rule.is_enabled = is_enabled)
+            .await?;
         Ok(json!({}))
     }
 
@@ -92,7 +104,9 @@ impl Rules {
             let message = format!("a rule has {MOST_TARGETS} targets at most");
             return Err(Error::new("LimitExceededException", message));
         }
-        self.rules.update(&rule.name, |rule| rule.targets = targets).await?;
+        self.rules
+            .update(&rule.name, |rule| rule.targets = targets)
+            .await?;
         Ok(json!({"FailedEntryCount": failed.len(), "FailedEntries": failed}))
     }
 
@@ -104,7 +118,8 @@ impl Rules {
         let name = self.rule(input, "Rule")?.name;
         let ids = input.texts("Ids");
         let change = |rule: &mut Rule| {
-            rule.targets.retain(|target| !ids.iter().any(|id| target["Id"] == *id));
+            rule.targets
+                .retain(|target| !ids.iter().any(|id| target["Id"] == *id));
         };
         self.rules.update(&name, change).await?;
         Ok(json!({"FailedEntryCount": 0, "FailedEntries": []}))
@@ -113,8 +128,14 @@ impl Rules {
     pub(super) async fn put_events(&self, input: &Input) -> Result<Value, Error> {
         let mut entries = Vec::new();
         for entry in input.list("Entries") {
-            let detail = entry["Detail"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-            let (Some(source), Some(kind), Some(detail)) = (entry["Source"].as_str(), entry["DetailType"].as_str(), detail) else {
+            let detail = entry["Detail"]
+                .as_str()
+                .and_then(|text| serde_json::from_str::<Value>(text).ok());
+            let (Some(source), Some(kind), Some(detail)) = (
+                entry["Source"].as_str(),
+                entry["DetailType"].as_str(),
+                detail,
+            ) else {
                 entries.push(json!({"ErrorCode": "MalformedDetail", "ErrorMessage": "Source, DetailType and a Detail of JSON are needed"}));
                 continue;
             };
@@ -132,7 +153,10 @@ impl Rules {
             self.deliver(&event).await;
             entries.push(json!({"EventId": id}));
         }
-        let failed = entries.iter().filter(|entry| entry["EventId"].is_null()).count();
+        let failed = entries
+            .iter()
+            .filter(|entry| entry["EventId"].is_null())
+            .count();
         Ok(json!({"FailedEntryCount": failed, "Entries": entries}))
     }
 

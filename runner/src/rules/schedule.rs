@@ -45,7 +45,11 @@ impl Rules {
                     () = rules.ground.stop.cancelled() => return,
                     () = tokio::time::sleep(every) => {}
                 }
-                let Some(now) = rules.rules.get(&rule.name).filter(|now| now.schedule == schedule) else {
+                let Some(now) = rules
+                    .rules
+                    .get(&rule.name)
+                    .filter(|now| now.schedule == schedule)
+                else {
                     return;
                 };
                 if now.is_enabled {
@@ -73,7 +77,12 @@ mod tests {
     fn only_rates_are_read() {
         assert_eq!(rate("rate(1 minute)"), Some(Duration::from_secs(60)));
         assert_eq!(rate("rate(2 days)"), Some(Duration::from_secs(172_800)));
-        for text in ["rate(0 minutes)", "rate(5)", "cron(0 12 * * ? *)", "rate(5 weeks)"] {
+        for text in [
+            "rate(0 minutes)",
+            "rate(5)",
+            "cron(0 12 * * ? *)",
+            "rate(5 weeks)",
+        ] {
             assert_eq!(rate(text), None, "{text}");
         }
     }

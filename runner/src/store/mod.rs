@@ -43,7 +43,7 @@ CREATE INDEX IF NOT EXISTS job_waits_by_awaited ON job_waits (awaited);
 
 /// Why the state can't be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The folder can't be made.
     #[error("failed to make the folder of the state")]
     Folder(#[source] std::io::Error),

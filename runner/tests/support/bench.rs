@@ -75,7 +75,10 @@ impl Bench {
         command.env("WHARF_RUNNER__ENGINE__SOCKET", socket);
         command.env("WHARF_RUNNER__ENGINE__NETWORK", &self.name);
         command.env("WHARF_RUNNER__ENGINE__HOLDER", &self.name);
-        command.env("WHARF_RUNNER__LOG__LEVEL", "debug,hyper=info,bollard=info,reqwest=info");
+        command.env(
+            "WHARF_RUNNER__LOG__LEVEL",
+            "debug,hyper=info,bollard=info,reqwest=info",
+        );
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let (process, base) = Process::start(&command);
         self.runner = Some(process);
@@ -161,9 +164,14 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.runner = None;
-        let listed = docker().command(["ps", "-aq", "--filter", &self.label()]).run().1;
+        let listed = docker()
+            .command(["ps", "-aq", "--filter", &self.label()])
+            .run()
+            .1;
         if !listed.is_empty() {
-            docker().command(["rm", "-f"].into_iter().chain(listed.lines())).run();
+            docker()
+                .command(["rm", "-f"].into_iter().chain(listed.lines()))
+                .run();
         }
         docker().command(["network", "rm", &self.name]).run();
     }
@@ -183,9 +191,17 @@ pub(crate) fn get(host: &str, path: &str) -> Option<(u16, String)> {
 }
 
 /// A request without a client, with a `Host` of its own.
-pub(crate) fn request(address: &str, host: &str, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+pub(crate) fn request(
+    address: &str,
+    host: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .ok()?;
     let length = body.len();
     let text = format!(
         "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -222,6 +238,8 @@ fn free_port() -> u16 {
     let first = u16::try_from(process::id() % 4000).expect("it is below 4000");
     until("a free port", Duration::from_secs(5), || {
         let port = 14_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 4000;
-        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        TcpListener::bind(("127.0.0.1", port))
+            .is_ok()
+            .then_some(port)
     })
 }

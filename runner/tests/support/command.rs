@@ -43,7 +43,11 @@ impl Command {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let output = command.output().expect("it starts");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        (output.status.success(), text(&output.stdout), text(&output.stderr))
+        (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
     }
 
     /// Runs it, and gives what it printed on standard output.

@@ -45,15 +45,26 @@ impl Docker {
             .arg(&folder)
             .arg(tool("docker"))
             .arg(tool("dockerd"))
-            .args(["--data-root".into(), path("data"), "--exec-root".into(), path("exec")])
+            .args([
+                "--data-root".into(),
+                path("data"),
+                "--exec-root".into(),
+                path("exec"),
+            ])
             .args(["--pidfile".into(), path("pid")])
-            .args(["-H", &format!("unix://{}", folder.join("docker.sock").display())])
+            .args([
+                "-H",
+                &format!("unix://{}", folder.join("docker.sock").display()),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("a daemon can be started");
-        let lifeline = supervisor.stdin.take().expect("its standard input is a pipe");
+        let lifeline = supervisor
+            .stdin
+            .take()
+            .expect("its standard input is a pipe");
         let docker = Self {
             folder,
             _lifeline: lifeline,
@@ -61,7 +72,10 @@ impl Docker {
         until("a Docker daemon", Duration::from_secs(90), || {
             let ended = supervisor.try_wait().expect("a child can be waited for");
             let log = std::fs::read_to_string(docker.folder.join("log")).unwrap_or_default();
-            assert!(ended.is_none() && !log.contains("failed to start daemon"), "{log}");
+            assert!(
+                ended.is_none() && !log.contains("failed to start daemon"),
+                "{log}"
+            );
             docker.command(["version"]).run().0.then_some(())
         });
         docker

@@ -28,8 +28,11 @@ fn base() -> &'static str {
         let bin = folder.path().join("tree/bin");
         fs::create_dir_all(&bin).expect("a folder");
         fs::create_dir_all(folder.path().join("tree/tmp")).expect("a folder");
-        fs::set_permissions(folder.path().join("tree/tmp"), fs::Permissions::from_mode(0o1777))
-            .expect("a mode");
+        fs::set_permissions(
+            folder.path().join("tree/tmp"),
+            fs::Permissions::from_mode(0o1777),
+        )
+        .expect("a mode");
         fs::copy(tool("busybox"), bin.join("busybox")).expect("busybox is copied");
         let applets = Command::tool("busybox", ["--list"]).succeeds();
         for applet in applets.lines().filter(|applet| *applet != "busybox") {
@@ -53,10 +56,16 @@ pub(crate) fn build(name: &str, files: &[(&str, &str)], lines: &str) {
     for (path, text) in files {
         write(folder.path(), path, text);
     }
-    let copies: String = files.iter().map(|(path, _)| format!("COPY {path} /{path}\n")).collect();
+    let copies: String = files
+        .iter()
+        .map(|(path, _)| format!("COPY {path} /{path}\n"))
+        .collect();
     let text = format!("FROM {}\n{copies}{lines}\n", base());
     fs::write(folder.path().join("Dockerfile"), text).expect("a file");
-    docker().command(["build", "-q", "-t", name]).arg(folder.path()).succeeds();
+    docker()
+        .command(["build", "-q", "-t", name])
+        .arg(folder.path())
+        .succeeds();
 }
 
 /// Builds an image and pushes it.
@@ -75,9 +84,13 @@ pub(crate) fn push_function_with(name: &str, files: &[(&str, &str)], lines: &str
     let program = Path::new(env!("CARGO_BIN_EXE_wharf-runner")).with_file_name("examples/function");
     let folder = tempfile::tempdir().expect("a folder");
     let linked = Command::tool("ldd", [program.to_str().expect("a path")]).succeeds();
-    let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
+    let libraries = linked
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
     let lines = format!("{lines}\nENTRYPOINT [\"/function\"]");
-    let all = libraries.map(Path::new).map(|path| (path, path.strip_prefix("/").expect("it is absolute")));
+    let all = libraries
+        .map(Path::new)
+        .map(|path| (path, path.strip_prefix("/").expect("it is absolute")));
     let all = all.chain([(&*program, Path::new("function"))]);
     for (path, text) in files {
         write(&folder.path().join("tree"), path, text);
@@ -89,27 +102,52 @@ pub(crate) fn push_function_with(name: &str, files: &[(&str, &str)], lines: &str
 pub(crate) fn push_python(name: &str, source: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let python = fs::canonicalize("/usr/bin/python3").expect("Python");
-    let version = python.file_name().and_then(|name| name.to_str()).expect("its version");
+    let version = python
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("its version");
     let library = Path::new("/usr/lib").join(version);
     let linked = Command::tool("ldd", [python.to_str().expect("a path")]).succeeds();
     let modules = fs::read_dir(library.join("lib-dynload")).expect("modules");
-    let modules: Vec<String> = modules.map(|entry| entry.expect("an entry").path().display().to_string()).collect();
-    let more = Command::tool("ldd", modules.iter().map(String::as_str)).run().1;
+    let modules: Vec<String> = modules
+        .map(|entry| entry.expect("an entry").path().display().to_string())
+        .collect();
+    let more = Command::tool("ldd", modules.iter().map(String::as_str))
+        .run()
+        .1;
     let words = format!("{linked} {more}");
-    let mut libraries: Vec<&str> = words.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':')).collect();
+    let mut libraries: Vec<&str> = words
+        .split_whitespace()
+        .filter(|word| word.starts_with('/') && !word.ends_with(':'))
+        .collect();
     libraries.sort_unstable();
     libraries.dedup();
     write(folder.path(), "var/task/app.py", source);
     let runtime = root().join(".tools/lambda-python");
     assert!(runtime.is_dir(), "awslambdaric is missing: run make tools");
-    let own = [(&*python, Path::new("usr/bin/python3")), (&*library, library.strip_prefix("/").expect("it is absolute")), (&*runtime, Path::new("var/runtime"))];
-    let libraries = libraries.into_iter().map(Path::new).map(|path| (path, path.strip_prefix("/").expect("it is absolute")));
+    let own = [
+        (&*python, Path::new("usr/bin/python3")),
+        (
+            &*library,
+            library.strip_prefix("/").expect("it is absolute"),
+        ),
+        (&*runtime, Path::new("var/runtime")),
+    ];
+    let libraries = libraries
+        .into_iter()
+        .map(Path::new)
+        .map(|path| (path, path.strip_prefix("/").expect("it is absolute")));
     let lines = "ENV PYTHONPATH=/var/runtime:/var/task PYTHONDONTWRITEBYTECODE=1\nWORKDIR /var/task\nENTRYPOINT [\"/usr/bin/python3\", \"-m\", \"awslambdaric\"]\nCMD [\"app.handler\"]";
     push_tree(name, folder.path(), own.into_iter().chain(libraries), lines);
 }
 
 /// Builds an image of copies, and pushes it.
-fn push_tree<'a>(name: &str, folder: &Path, copies: impl IntoIterator<Item = (&'a Path, &'a Path)>, lines: &str) {
+fn push_tree<'a>(
+    name: &str,
+    folder: &Path,
+    copies: impl IntoIterator<Item = (&'a Path, &'a Path)>,
+    lines: &str,
+) {
     let tree = folder.join("tree");
     for (from, to) in copies {
         let to = tree.join(to);
@@ -117,12 +155,18 @@ fn push_tree<'a>(name: &str, folder: &Path, copies: impl IntoIterator<Item = (&'
         Command::tool("cp", ["-rL"]).arg(from).arg(&to).run();
     }
     if folder.join("var").is_dir() {
-        Command::tool("cp", ["-r"]).arg(folder.join("var")).arg(&tree).succeeds();
+        Command::tool("cp", ["-r"])
+            .arg(folder.join("var"))
+            .arg(&tree)
+            .succeeds();
         fs::remove_dir_all(folder.join("var")).expect("it is removed");
     }
     let text = format!("FROM {}\nCOPY tree /\n{lines}\n", base());
     fs::write(folder.join("Dockerfile"), text).expect("a file");
-    docker().command(["build", "-q", "-t", name]).arg(folder).succeeds();
+    docker()
+        .command(["build", "-q", "-t", name])
+        .arg(folder)
+        .succeeds();
     docker().command(["push", "-q", name]).succeeds();
 }
 

@@ -18,10 +18,19 @@ impl Process {
     /// it with its parent.
     pub(crate) fn start(command: &Command) -> (Self, String) {
         let mut wrapped = Command::new(tool("setpriv"));
-        wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
+        wrapped
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(command.get_program());
         wrapped.args(command.get_args());
-        wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        wrapped.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        wrapped.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        wrapped
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = wrapped.spawn().expect("it starts");
         let stdout = child.stdout.take().expect("its output is piped");
         let mut stderr = child.stderr.take().expect("its output is piped");
@@ -50,7 +59,9 @@ impl Process {
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(mut self) {
         let id = self.child.id().to_string();
-        let asked = Command::new(tool("kill")).args(["-s", "TERM", &id]).status();
+        let asked = Command::new(tool("kill"))
+            .args(["-s", "TERM", &id])
+            .status();
         assert!(asked.expect("kill runs").success());
         self.child.wait().expect("it can be waited for");
     }
