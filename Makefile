@@ -26,3 +26,4 @@ bench: tools
 	bench/run
 	bench/lifecycle
 	bench/events
+	bench/runner

@@ -212,6 +212,8 @@ async fn adopt(ground: &Ground, services: &Services) -> Result<(), Error> {
     ground.tracker.spawn(services.batch.clone().schedule());
     services.rules.resume();
     ground.tracker.spawn(services.ecs.clone().forget());
+    ground.tracker.spawn(services.batch.clone().forget());
+    ground.tracker.spawn(ground.clone().forget_logs());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,6 +12,11 @@ use crate::config::Config;
 use crate::engine::{self, Engine, Line, Pulls};
 use crate::registry::{Client, Leases, Pinned};
 use crate::store::Store;
+
+/// How much of what a container printed is kept.
+const MOST_LOG_BYTES: usize = 1 << 20;
+/// How often is looked for old logs.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
 
 /// What every shape of running needs. Clones share it.
 #[derive(Clone, Debug)]
@@ -59,10 +65,16 @@ impl Ground {
 
     /// Keeps what a container printed before it is removed.
     pub(crate) async fn keep_log(&self, name: &str, lines: &[Line]) {
-        let text: String = lines
-            .iter()
-            .map(|line| format!("{} {}\n", line.time, line.text))
-            .collect();
+        let mut text = String::new();
+        for line in lines.iter().take_while({
+            let mut rest = MOST_LOG_BYTES;
+            move |line| {
+                rest = rest.saturating_sub(line.text.len());
+                rest > 0
+            }
+        }) {
+            text.push_str(&format!("{} {}\n", line.time, line.text));
+        }
         let folder = self.config.server.data.join("logs");
         let path = folder.join(format!("{name}.log"));
         let written = async {
@@ -72,5 +84,34 @@ impl Ground {
         if let Err(error) = written.await {
             tracing::warn!(%error, name, "a log can't be kept");
         }
+    }
+
+    /// Removes old logs, until told to stop.
+    pub(crate) async fn forget_logs(self) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(FORGET_EVERY) => {}
+            }
+            if let Err(error) = self.forget_old_logs().await {
+                tracing::warn!(%error, "old logs can't be removed");
+            }
+        }
+    }
+
+    async fn forget_old_logs(&self) -> std::io::Result<()> {
+        let folder = self.config.server.data.join("logs");
+        if !tokio::fs::try_exists(&folder).await? {
+            return Ok(());
+        }
+        let keep = self.config.server.keep_logs.duration();
+        let mut entries = tokio::fs::read_dir(folder).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let age = entry.metadata().await?.modified()?.elapsed();
+            if age.is_ok_and(|age| age > keep) {
+                tokio::fs::remove_file(entry.path()).await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -203,13 +203,26 @@ fn an_interruption_is_tried_again() {
 #[test]
 fn the_queue_with_the_higher_priority_goes_first() {
     let bench = Bench::new();
-    prepare(&bench, 2);
+    prepare(&bench, 0);
     bench.aws("batch create-job-queue --job-queue-name urgent --priority 10 --compute-environment-order order=1,computeEnvironment=main");
-    let queues = bench.aws("batch describe-job-queues");
-    assert_eq!(queues["jobQueues"].as_array().map(Vec::len), Some(2));
-    let line = "batch submit-job --job-queue urgent --job-definition job --job-name fast";
-    let id = bench.aws(line)["jobId"].as_str().expect("an id").to_owned();
-    assert_eq!(over(&bench, &id)["status"], "SUCCEEDED");
+    let whole = json!({"resourceRequirements": [{"type": "VCPU", "value": "1"}]});
+    let ids = ["main", "main", "urgent"].map(|queue| {
+        let line =
+            format!("batch submit-job --job-queue {queue} --job-definition job --job-name one");
+        let told = bench.aws_with(&line, &[("--container-overrides", whole.clone())]);
+        told["jobId"].as_str().expect("an id").to_owned()
+    });
+    // Room for one at a time.
+    bench.aws("batch update-compute-environment --compute-environment main --compute-resources maxvCpus=1");
+    let started = ids.map(|id| {
+        let job = over(&bench, &id);
+        assert_eq!(job["status"], "SUCCEEDED", "{job}");
+        job["startedAt"].as_i64().expect("a time")
+    });
+    assert!(
+        started[2] < started[0] && started[0] < started[1],
+        "{started:?}"
+    );
 }
 
 /// Submits jobs on one connection, and gives the ids that were acknowledged.

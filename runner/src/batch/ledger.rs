@@ -154,6 +154,18 @@ impl Ledger {
             .await
     }
 
+    /// Forgets jobs that ended before a time; children of arrays that go on stay.
+    pub(super) async fn forget(&self, before: f64) -> Result<(), Error> {
+        let work = move |connection: &Connection| {
+            let sql = "DELETE FROM jobs WHERE status IN ('SUCCEEDED', 'FAILED')
+                       AND json_extract(body, '$.stopped_at') < ?1
+                       AND NOT EXISTS (SELECT 1 FROM jobs AS array WHERE array.id = jobs.parent
+                                       AND array.status NOT IN ('SUCCEEDED', 'FAILED'))";
+            connection.execute(sql, [before]).map(drop)
+        };
+        self.store.write(work).await
+    }
+
     /// All jobs that were started and are not over.
     pub(super) async fn started(&self) -> Result<Vec<Job>, Error> {
         let work = |connection: &Connection| {

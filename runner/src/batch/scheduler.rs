@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Batch;
-use super::model::{Job, Status};
+use super::model::{Job, Queue, Status};
 use crate::aws::Error;
 use crate::engine::{Found, OWNER, ROLE};
 
 /// How often is looked, whatever happens.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often is looked for jobs to forget.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// How many jobs of a queue are looked at for one that fits.
 const WINDOW: usize = 50;
 
@@ -27,6 +29,11 @@ impl Batch {
             let Some(work) = self.work(&job).await? else {
                 continue;
             };
+            let container = match container {
+                // The runner ended between making it and starting it.
+                Some(found) if !self.ground.engine.was_started(&found.id).await? => None,
+                found => found.map(|found| found.id.clone()),
+            };
             match (container, job.status) {
                 // It was not begun: it is started again, and that is no attempt.
                 (None, Status::Starting) => {
@@ -35,7 +42,6 @@ impl Batch {
                         .await?;
                 }
                 (container, _) => {
-                    let container = container.map(|found| found.id.clone());
                     known.extend(container.clone());
                     self.take_up(job, work, container);
                 }
@@ -43,6 +49,24 @@ impl Batch {
         }
         let needless = containers.iter().filter(|found| !known.contains(&found.id));
         Ok(needless.map(|found| found.id.clone()).collect())
+    }
+
+    /// Forgets jobs that ended a while ago, until told to stop.
+    pub(crate) async fn forget(self) {
+        loop {
+            tokio::select! {
+                () = self.ground.stop.cancelled() => return,
+                () = tokio::time::sleep(FORGET_EVERY) => {}
+            }
+            let keep = self.ground.config.batch.keep_jobs.duration();
+            if let Err(error) = self
+                .ledger
+                .forget(crate::aws::now() - keep.as_secs_f64())
+                .await
+            {
+                tracing::warn!(%error, "jobs can't be forgotten");
+            }
+        }
     }
 
     /// Starts jobs until told to stop.
@@ -63,7 +87,7 @@ impl Batch {
         queues.sort_by_key(|queue| std::cmp::Reverse(queue.priority));
         for queue in queues {
             let capacity = self.capacity(&queue);
-            if self.in_use(&queue.name) >= capacity {
+            if self.in_use(&queue) >= capacity {
                 continue;
             }
             for job in self.ledger.runnable(&queue.name, WINDOW).await? {
@@ -73,7 +97,7 @@ impl Batch {
                 let Some(work) = self.work(&job).await? else {
                     continue;
                 };
-                if self.in_use(&queue.name) + work.vcpus > capacity {
+                if self.in_use(&queue) + work.vcpus > capacity {
                     // It waits for its turn: a smaller one behind it would keep it waiting.
                     break;
                 }
@@ -106,8 +130,16 @@ impl Batch {
         });
     }
 
-    fn in_use(&self, queue: &str) -> f64 {
-        self.used().get(queue).copied().unwrap_or(0.0)
+    /// The vCPUs in use of the environments that a queue has, whichever queue uses them.
+    fn in_use(&self, queue: &Queue) -> f64 {
+        let shares = |name: &str| {
+            let other = self.queues.get(name);
+            let other = other.map(|other| other.environments).unwrap_or_default();
+            name == queue.name || other.iter().any(|name| queue.environments.contains(name))
+        };
+        let used = self.used();
+        let used = used.iter().filter(|(name, _)| shares(name));
+        used.map(|(_, vcpus)| *vcpus).sum()
     }
 
     fn used(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<String, f64>> {

@@ -37,6 +37,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The folder that holds the state.
     pub data: PathBuf,
+    /// How long the logs of containers that are gone are kept.
+    pub keep_logs: Span,
     /// The domain under which function URLs and HTTP APIs are hosts of their own.
     pub domain: String,
 }
@@ -46,6 +48,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 5080)),
             data: "runner".into(),
+            keep_logs: Span::seconds(7 * 86_400),
             domain: "localhost".into(),
         }
     }
@@ -204,11 +207,22 @@ impl Default for Lambda {
 }
 
 /// `[batch]`: jobs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Batch {
-    /// How many vCPUs run at once; 0: as many as the engine has.
+    /// How many vCPUs run at once; 0: as many as the environments say.
     pub max_vcpus: u32,
+    /// How long jobs that are over are told of.
+    pub keep_jobs: Span,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            max_vcpus: 0,
+            keep_jobs: Span::seconds(7 * 86_400),
+        }
+    }
 }
 
 /// `[log]`: what is logged.

@@ -9,6 +9,7 @@
 //! | `launch` | a task's life in the engine |
 //! | `plan` | what a service's next step is, as a pure function |
 //! | `deploy` | a worker for each service, which takes those steps |
+//! | `rollout` | a deployment's images, its end, and the way back |
 //! | `health` | whether a target answers |
 //! | `follow` | pushes make deployments of services that opted in |
 
@@ -21,6 +22,7 @@ mod health;
 mod launch;
 mod model;
 mod plan;
+mod rollout;
 mod services;
 mod shown;
 mod tasks;

@@ -127,6 +127,13 @@ impl Engine {
         Ok(self.docker.start_container(id, None).await?)
     }
 
+    /// Whether a container was ever started.
+    pub(crate) async fn was_started(&self, id: &str) -> Result<bool, Error> {
+        let found = self.docker.inspect_container(id, None).await?;
+        let started_at = found.state.and_then(|state| state.started_at);
+        Ok(started_at.is_some_and(|at| !at.starts_with("0001")))
+    }
+
     /// Its address in our network, while it runs.
     pub(crate) async fn address(&self, id: &str) -> Result<Option<IpAddr>, Error> {
         let found = self.docker.inspect_container(id, None).await?;

@@ -31,14 +31,22 @@ impl Lambda {
         if let Err(reason) = self.try_change(function.clone()).await {
             tracing::warn!(function = name, reason, "a function could not be changed");
             let failed = |kept: &mut Function| {
+                kept.next = None;
                 if kept.state != Progress::Done {
                     kept.state = Progress::Failed(reason.clone());
                 }
                 kept.update = Progress::Failed(reason);
                 kept.refused = function.pinned;
             };
-            if let Err(error) = self.functions.update(name, failed).await {
-                tracing::error!(%error, function = name, "a failure can't be kept");
+            match self.functions.update(name, failed).await {
+                Ok(kept) => {
+                    let pinned = kept.and_then(|kept| kept.pinned);
+                    let digests = pinned.map(|pinned| pinned.digest);
+                    self.ground.leases.need(&owner(name), digests).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, function = name, "a failure can't be kept");
+                }
             }
         }
     }
@@ -93,6 +101,7 @@ impl Lambda {
             kept.state = Progress::Done;
             kept.update = Progress::Done;
             kept.refused = None;
+            kept.next = None;
             kept.modified_at = now();
         };
         let changed = self.functions.update(&next.name, change).await;

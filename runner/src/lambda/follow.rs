@@ -48,7 +48,12 @@ impl Lambda {
         let mut next = function.clone();
         next.pinned = pinned;
         next.revision = uuid();
-        let pending = |function: &mut Function| function.update = Progress::Pending;
+        next.next = None;
+        let kept = Box::new(next.clone());
+        let pending = |function: &mut Function| {
+            function.update = Progress::Pending;
+            function.next = Some(kept);
+        };
         if let Err(error) = self.functions.update(&next.name, pending).await {
             tracing::error!(%error, function = next.name, "a change can't be kept");
         }

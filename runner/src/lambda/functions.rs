@@ -68,6 +68,7 @@ impl Lambda {
             reserved: None,
             url: None,
             statements: BTreeMap::new(),
+            next: None,
             refused: None,
         };
         configure(

@@ -78,7 +78,7 @@ impl Lambda {
                 .leases
                 .need(&owner(&function.name), digests)
                 .await;
-            self.spawn_change(&function.name, None);
+            self.spawn_change(&function.name, function.next.map(|next| *next));
         }
         for queued in self.queued.list() {
             self.spawn_later(queued);

@@ -42,6 +42,9 @@ pub(crate) struct Function {
     pub(crate) reserved: Option<usize>,
     pub(crate) url: Option<Url>,
     pub(crate) statements: BTreeMap<String, Value>,
+    /// What it is being changed to, so that a restart goes on with it.
+    #[serde(default)]
+    pub(crate) next: Option<Box<Function>>,
     /// The digest whose instance didn't start after a push.
     pub(crate) refused: Option<Pinned>,
 }

@@ -44,7 +44,12 @@ impl Lambda {
         next.revision = uuid();
         next.modified_at = now();
         next.update = Progress::Pending;
-        let pending = |function: &mut Function| function.update = Progress::Pending;
+        next.next = None;
+        let kept = Box::new(next.clone());
+        let pending = |function: &mut Function| {
+            function.update = Progress::Pending;
+            function.next = Some(kept);
+        };
         self.functions.update(&next.name, pending).await?;
         let shown = configuration(&next);
         self.spawn_change(&next.name.clone(), Some(next));

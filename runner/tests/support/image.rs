@@ -108,9 +108,15 @@ pub(crate) fn push_python(name: &str, source: &str) {
         .expect("its version");
     let library = Path::new("/usr/lib").join(version);
     let linked = Command::tool("ldd", [python.to_str().expect("a path")]).succeeds();
-    let modules = fs::read_dir(library.join("lib-dynload")).expect("modules");
-    let modules: Vec<String> = modules
+    let runtime = root().join(".tools/lambda-python");
+    assert!(runtime.is_dir(), "awslambdaric is missing: run make tools");
+    let folders = [library.join("lib-dynload"), runtime.clone()];
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("modules"));
+    let modules: Vec<String> = entries
         .map(|entry| entry.expect("an entry").path().display().to_string())
+        .filter(|path| path.ends_with(".so"))
         .collect();
     let more = Command::tool("ldd", modules.iter().map(String::as_str))
         .run()
@@ -123,8 +129,6 @@ pub(crate) fn push_python(name: &str, source: &str) {
     libraries.sort_unstable();
     libraries.dedup();
     write(folder.path(), "var/task/app.py", source);
-    let runtime = root().join(".tools/lambda-python");
-    assert!(runtime.is_dir(), "awslambdaric is missing: run make tools");
     let own = [
         (&*python, Path::new("usr/bin/python3")),
         (
