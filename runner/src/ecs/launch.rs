@@ -81,8 +81,7 @@ impl Ecs {
             for (part, pin) in task.parts.iter_mut().zip(&pins) {
                 part.digest = Some(pin.digest.clone());
             }
-        })
-        .await?;
+        })?;
         let digests = pins.iter().map(|pin| pin.digest.clone());
         self.ground
             .leases
@@ -105,21 +104,19 @@ impl Ecs {
             let container = self.ground.engine.create(&spec).await?;
             self.set(id, |task| {
                 task.parts[index].container = Some(container.clone());
-            })
-            .await?;
+            })?;
             self.ground.engine.start(&container).await?;
             if index == 0 {
                 let address = self.ground.engine.address(&container).await?;
                 let address = address.map(|address| address.to_string());
-                self.set(id, |task| task.parts[0].address = address).await?;
+                self.set(id, |task| task.parts[0].address = address)?;
                 network = Network::Of(container);
             }
         }
         self.set(id, |task| {
             task.status = Status::Running;
             task.started_at = Some(now());
-        })
-        .await?;
+        })?;
         self.ring(&task);
         Ok(())
     }
@@ -155,9 +152,7 @@ impl Ecs {
                 () = stop.notified() => continue,
                 ((index, exit), _, _) = select_all(ends) => (index, exit),
             };
-            let noted = self
-                .set(id, |task| note(&mut task.parts[index], &exit))
-                .await;
+            let noted = self.set(id, |task| note(&mut task.parts[index], &exit));
             if noted.is_err() || task.parts[index].is_essential {
                 let reason = "Essential container in task exited";
                 self.end(id, reason, "EssentialContainerExited").await;
@@ -172,7 +167,7 @@ impl Ecs {
             return;
         };
         let was_wanted = task.is_to_stop;
-        let _ = self.set(id, |task| task.status = Status::Stopping).await;
+        let _ = self.set(id, |task| task.status = Status::Stopping);
         self.ring(&task);
         for index in (0..task.parts.len()).rev() {
             let Some(container) = task.parts[index].container.clone() else {
@@ -187,21 +182,17 @@ impl Ecs {
             self.ground
                 .keep_log(&format!("task-{id}-{}", task.parts[index].name), &lines)
                 .await;
-            let _ = self
-                .set(id, |task| note(&mut task.parts[index], &exit))
-                .await;
+            let _ = self.set(id, |task| note(&mut task.parts[index], &exit));
             let _ = self.ground.engine.remove(&container).await;
         }
-        let changed = self
-            .set(id, |task| {
-                task.status = Status::Stopped;
-                task.stopped_at = Some(now());
-                if !was_wanted {
-                    task.stop_code = Some(code.to_owned());
-                    task.stopped_reason = Some(reason.to_owned());
-                }
-            })
-            .await;
+        let changed = self.set(id, |task| {
+            task.status = Status::Stopped;
+            task.stopped_at = Some(now());
+            if !was_wanted {
+                task.stop_code = Some(code.to_owned());
+                task.stopped_reason = Some(reason.to_owned());
+            }
+        });
         if let Err(error) = changed {
             tracing::error!(%error, task = id, "the end of a task can't be kept");
         }
@@ -221,8 +212,10 @@ impl Ecs {
         seconds.unwrap_or(STOP_PATIENCE).min(120)
     }
 
-    async fn set(&self, id: &str, change: impl FnOnce(&mut Task)) -> Result<(), store::Error> {
-        self.shelves.tasks.update(id, change).await.map(drop)
+    /// Notes how far a task is. Labels in the engine tell it after a crash, so nobody waits for the
+    /// disk.
+    fn set(&self, id: &str, change: impl FnOnce(&mut Task)) -> Result<(), store::Error> {
+        self.shelves.tasks.note(id, change)
     }
 
     /// Wakes the worker of a task's service.
@@ -263,8 +256,7 @@ impl Ecs {
                         part.exit_code = Some(137);
                     }
                 }
-            })
-            .await?;
+            })?;
             if was_up {
                 let digests = task.parts.iter().filter_map(|part| part.digest.clone());
                 self.ground

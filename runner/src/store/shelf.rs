@@ -81,6 +81,18 @@ impl<T: Clone + Serialize + DeserializeOwned> Shelf<T> {
         Ok(Some(changed))
     }
 
+    /// Changes a document, where it is there, and doesn't wait until that is durable: for what can
+    /// be told from elsewhere after a crash.
+    pub(crate) fn note(&self, name: &str, change: impl FnOnce(&mut T)) -> Result<(), Error> {
+        let mut items = self.items();
+        if let Some(item) = items.get_mut(name) {
+            change(item);
+            // It is queued already; only the answer is let go.
+            drop(self.write(name, item)?);
+        }
+        Ok(())
+    }
+
     /// Removes a document, and gives what it was.
     pub(crate) async fn remove(&self, name: &str) -> Result<Option<T>, Error> {
         let (written, removed) = {
