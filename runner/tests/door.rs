@@ -1,6 +1,9 @@
 //! Who is let in.
 
-use crate::support::Bench;
+use serde_json::json;
+
+use crate::support::docker::docker;
+use crate::support::{Bench, Command, image};
 
 #[test]
 fn only_the_key_opens_the_door() {
@@ -35,4 +38,28 @@ fn what_is_not_here_is_said_so() {
     assert!(said.contains("UnknownOperationException"), "{said}");
     let missing = bench.aws("ecs describe-clusters --clusters none");
     assert_eq!(missing["failures"][0]["reason"], "MISSING");
+}
+
+#[test]
+fn an_image_is_pulled_with_a_password_that_lies_on_no_disk() {
+    let bench = Bench::private();
+    let name = bench.image("team/task:1");
+    image::push(&name, &[], "CMD [\"/bin/true\"]");
+    // So that the engine has to pull it.
+    docker().command(["rmi", "-f", &name]).succeeds();
+    let containers = json!([{"name": "main", "image": name, "memory": 32}]);
+    let options = [("--container-definitions", containers)];
+    bench.aws_with("ecs register-task-definition --family once", &options);
+    let run = bench.aws("ecs run-task --task-definition once");
+    let arn = run["tasks"][0]["taskArn"]
+        .as_str()
+        .expect("a task")
+        .to_owned();
+    bench
+        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
+        .succeeds();
+    let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
+    assert_eq!(task["containers"][0]["exitCode"], 0, "{task}");
+    let kept = Command::tool("grep", ["-rlE", "wharf_|WKIA"]).arg(bench.path("runner"));
+    assert_eq!(kept.run().1, "", "nothing of a credential");
 }

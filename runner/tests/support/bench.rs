@@ -13,6 +13,11 @@ use tempfile::TempDir;
 use super::docker::docker;
 use super::{Command, Process, root, until};
 
+/// What a runner has to be allowed.
+const POLICY: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Resource": "*", "Action": [
+    "ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer",
+    "ecr:BatchCheckLayerAvailability", "wharf:ReadEvents", "wharf:Lease"]}}"#;
+
 /// A registry and a runner.
 #[derive(Debug)]
 pub(crate) struct Bench {
@@ -23,6 +28,8 @@ pub(crate) struct Bench {
     base: String,
     variables: Vec<(String, String)>,
     name: String,
+    /// Whether the registry asks who calls.
+    is_private: bool,
 }
 
 impl Bench {
@@ -32,10 +39,69 @@ impl Bench {
 
     /// With variables that configure the runner.
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
+        let mut bench = Self::prepared(variables);
+        bench.start_registry();
+        bench.start_runner();
+        bench
+    }
+
+    /// With a registry that asks who calls, and a robot of the runner's own. Docker is logged in as
+    /// the administrator.
+    pub(crate) fn private() -> Self {
+        let mut bench = Self::prepared(&[]);
+        bench.is_private = true;
+        bench.start_registry();
+        bench.administer("robot add runner").succeeds();
+        let policy = bench.path("policy.json");
+        std::fs::write(&policy, POLICY).expect("a file");
+        let (wharf, data) = (program("wharf"), bench.path("registry"));
+        let (wharf, data, policy) = (wharf.display(), data.display(), policy.display());
+        let line = format!("{wharf} policy set robot/runner --data {data} <{policy}");
+        Command::tool("sh", ["-c", &line]).succeeds();
+        let [id, secret] = bench.key("robot/runner");
+        let variable =
+            |name: &str, value: String| (format!("WHARF_RUNNER__REGISTRY__{name}"), value);
+        bench.variables.push(variable("ACCESS_KEY_ID", id));
+        bench.variables.push(variable("SECRET_ACCESS_KEY", secret));
+        let [id, secret] = bench.key("user/admin");
+        let registry = format!("http://{}", bench.registry_host());
+        let password = bench
+            .command("ecr get-login-password")
+            .env("AWS_ENDPOINT_URL", registry);
+        let password = password
+            .env("AWS_ACCESS_KEY_ID", id)
+            .env("AWS_SECRET_ACCESS_KEY", secret)
+            .succeeds();
+        let host = bench.registry_host();
+        docker()
+            .command(["login", "-u", "AWS", "-p", &password, &host])
+            .succeeds();
+        bench.start_runner();
+        bench
+    }
+
+    /// A command of the registry's administration.
+    fn administer(&self, line: &str) -> Command {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        let data = self.path("registry").display().to_string();
+        words.extend(["--data", &data]);
+        Command::program(&program("wharf"), words)
+    }
+
+    /// A new key of a principal, and its secret.
+    fn key(&self, principal: &str) -> [String; 2] {
+        let told = self.administer(&format!("key add {principal}")).succeeds();
+        let mut values = told
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.1.to_owned()));
+        [(); 2].map(|()| values.next().expect("a key and its secret"))
+    }
+
+    fn prepared(variables: &[(&str, &str)]) -> Self {
         static NUMBER: AtomicU16 = AtomicU16::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let mut bench = Self {
+        Self {
             folder: tempfile::tempdir().expect("a folder"),
             registry: None,
             runner: None,
@@ -43,10 +109,8 @@ impl Bench {
             base: String::new(),
             variables: variables.iter().map(pair).collect(),
             name: format!("runner-{}-{number}", process::id()),
-        };
-        bench.start_registry();
-        bench.start_runner();
-        bench
+            is_private: false,
+        }
     }
 
     pub(crate) fn start_registry(&mut self) {
@@ -55,6 +119,10 @@ impl Bench {
         command.args(["serve", "--listen", &listen, "--data"]);
         command.arg(self.folder.path().join("registry"));
         command.env("WHARF__LOG__LEVEL", "error");
+        if self.is_private {
+            command.env("WHARF__AUTH__ENABLED", "true");
+            command.env("WHARF__AUTH__REFRESH_EVERY", "20ms");
+        }
         self.registry = Some(Process::start(&command).0);
     }
 

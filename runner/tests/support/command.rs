@@ -16,7 +16,12 @@ pub(crate) struct Command {
 impl Command {
     /// A tool that `.ci/tools` installs, with its arguments.
     pub(crate) fn tool<'a>(name: &str, words: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut all = vec![tool(name).into_os_string()];
+        Self::program(&tool(name), words)
+    }
+
+    /// A program by its path, with its arguments.
+    pub(crate) fn program<'a>(path: &Path, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut all = vec![path.as_os_str().to_owned()];
         all.extend(words.into_iter().map(OsString::from));
         Self {
             words: all,
