@@ -97,6 +97,7 @@ impl Services {
 pub(crate) struct App {
     address: SocketAddr,
     tracker: TaskTracker,
+    services: Arc<Services>,
 }
 
 impl App {
@@ -118,7 +119,7 @@ impl App {
         let services = Arc::new(services(&ground).await?);
         adopt(&ground, &services).await?;
         follow(&ground, &services).await?;
-        let router = aws::door::router(services);
+        let router = aws::door::router(Arc::clone(&services));
         tracker.spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
             let served = axum::serve(listener.tap_io(at_once), service)
@@ -127,7 +128,11 @@ impl App {
                 tracing::error!(%error, "the listener ended");
             }
         });
-        Ok(Self { address, tracker })
+        Ok(Self {
+            address,
+            tracker,
+            services,
+        })
     }
 
     /// Where it listens.
@@ -138,6 +143,8 @@ impl App {
 
     /// Waits until all that goes on in the background has ended.
     pub(crate) async fn finish(self) {
+        // Instances of functions can't go on without us.
+        self.services.lambda.end_instances().await;
         self.tracker.close();
         // What doesn't end by itself ends with the process.
         let _ = tokio::time::timeout(GRACE, self.tracker.wait()).await;

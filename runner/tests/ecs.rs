@@ -267,6 +267,50 @@ fn a_task_runs_to_its_end_with_its_exit_code() {
 }
 
 #[test]
+fn a_task_runs_until_somebody_stops_it() {
+    let bench = Bench::new();
+    let name = bench.image("team/task:1");
+    image::push(&name, &[], "CMD [\"/bin/sleep\", \"600\"]");
+    let containers = json!([{"name": "main", "image": name, "memory": 32, "stopTimeout": 2}]);
+    let options = [("--container-definitions", containers)];
+    bench.aws_with("ecs register-task-definition --family long", &options);
+    let run = bench.aws("ecs run-task --task-definition long");
+    let arn = run["tasks"][0]["taskArn"]
+        .as_str()
+        .expect("a task")
+        .to_owned();
+    bench
+        .command(&format!("ecs wait tasks-running --tasks {arn}"))
+        .succeeds();
+    bench.aws(&format!("ecs stop-task --task {arn} --reason enough"));
+    bench
+        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
+        .succeeds();
+    let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
+    assert_eq!(
+        (&task["stopCode"], &task["stoppedReason"]),
+        (&json!("UserInitiated"), &json!("enough"))
+    );
+}
+
+#[test]
+fn only_sizes_that_fargate_has_and_the_host_has_room_for_are_run() {
+    let bench = Bench::new();
+    let containers = json!([{"name": "main", "image": bench.image("team/any:1")}]);
+    let register = |family: &str, cpu: u64, memory: u64| {
+        let line = format!(
+            "ecs register-task-definition --family {family} --cpu {cpu} --memory {memory} --requires-compatibilities FARGATE --network-mode awsvpc --container-definitions"
+        );
+        bench.command(&line).arg(containers.to_string())
+    };
+    let said = register("odd", 256, 4096).fails();
+    assert!(said.contains("No Fargate configuration exists"), "{said}");
+    register("huge", 16384, 32768).succeeds();
+    let run = bench.aws("ecs run-task --task-definition huge --launch-type FARGATE");
+    assert_eq!(run["failures"][0]["reason"], "RESOURCE:CPU");
+}
+
+#[test]
 fn a_hostile_image_stays_inside_its_limits() {
     let bench = Bench::new();
     let name = bench.image("team/hostile:1");
@@ -277,7 +321,7 @@ grep -q 'NoNewPrivs:.*1' /proc/self/status && echo no-new-privileges
 mount -t tmpfs none /tmp 2>/dev/null || echo no-mount
 chroot / true 2>/dev/null || echo no-chroot
 [ -e /var/run/docker.sock ] || echo no-socket
-i=0; while [ $i -lt 400 ]; do sleep 60 & i=$((i+1)); done 2>/dev/null; echo no-bomb
+(i=0; while [ $i -lt 400 ]; do sleep 60 & i=$((i+1)); done) 2>/dev/null || echo no-bomb
 ";
     let lines = "LABEL wharf-runner.holder=other privileged=true\nVOLUME /etc\nHEALTHCHECK CMD touch /checked\nCMD [\"/try\"]";
     image::push(&name, &[("try", script)], lines);
@@ -306,6 +350,7 @@ i=0; while [ $i -lt 400 ]; do sleep 60 & i=$((i+1)); done 2>/dev/null; echo no-b
         "no-mount",
         "no-chroot",
         "no-socket",
+        "no-bomb",
     ] {
         assert!(log.contains(word), "{word}: {log}");
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::bench::request;
+use crate::support::bench::{get, request};
+use crate::support::docker::docker;
 use crate::support::{Bench, image, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -91,6 +92,21 @@ fn a_function_of_the_rust_runtime_answers_fails_and_times_out() {
     );
     let log = told["LogResult"].as_str().expect("a log");
     assert!(decoded(log).contains("seen in the log"));
+    // The Runtime API of an instance answers nobody else.
+    let instances = docker()
+        .command(["ps", "-q", "--filter", &bench.label()])
+        .succeeds();
+    let format = "{{range .Config.Env}}{{println .}}{{end}}";
+    let id = instances.lines().next().expect("an instance");
+    let environment = docker()
+        .command(["inspect", "--format", format, id])
+        .succeeds();
+    let api = environment
+        .lines()
+        .find_map(|line| line.strip_prefix("AWS_LAMBDA_RUNTIME_API="));
+    let api = api.expect("an address");
+    assert_eq!(get(api, "/2018-06-01/runtime/invocation/next"), None);
+
     // After all that it still answers.
     assert_eq!(invoke(&bench, "rust", &json!(7), "").1["event"], 7);
     let (told, _) = invoke(&bench, "rust", &json!({}), "--invocation-type DryRun");

@@ -6,6 +6,7 @@
 //! | `lambda` | functions of real runtimes, warm ones, streams, URLs, pushes |
 //! | `batch` | jobs: arrays, dependencies, retries, crashes |
 //! | `shapes` | event rules, HTTP APIs, container services |
+//! | `podman` | podman instead of Docker |
 //! | `door` | who is let in |
 //! | `support` | an engine, a registry and a runner for each test |
 
@@ -13,5 +14,6 @@ mod batch;
 mod door;
 mod ecs;
 mod lambda;
+mod podman;
 mod shapes;
 mod support;

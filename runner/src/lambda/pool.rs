@@ -138,6 +138,18 @@ impl Lambda {
             .spawn(async move { instance.end(&engine).await });
     }
 
+    /// Ends all idle instances, and waits until they have.
+    pub(crate) async fn end_instances(&self) {
+        let idle: Vec<_> = {
+            let pools = self.pools.lock().expect("no holder panics");
+            pools.values().flat_map(|pool| pool.empty()).collect()
+        };
+        let ends = idle
+            .iter()
+            .map(|instance| instance.end(&self.ground.engine));
+        futures_util::future::join_all(ends).await;
+    }
+
     /// Ends instances that nobody calls, until told to stop.
     pub(super) async fn reap(&self) {
         loop {

@@ -153,6 +153,11 @@ impl Bench {
         self.base = base;
     }
 
+    /// Sets a variable for the next start of the runner.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     pub(crate) fn kill_runner(&mut self) {
         self.runner = None;
     }
