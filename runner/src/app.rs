@@ -230,6 +230,7 @@ async fn follow(ground: &Ground, services: &Services) -> Result<(), Error> {
     let registry = &ground.config.registry;
     let (tracker, stop) = (&ground.tracker, &ground.stop);
     tracker.spawn(services.ecs.clone().follow(told.subscribe()));
+    tracker.spawn(services.ecs.clone().prefetch(told.subscribe()));
     tracker.spawn(services.lambda.clone().follow(told.subscribe()));
     let rules = services.rules.clone();
     let handler: registry::Handler = Box::new(move |event| {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error as Fault;
-use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, NetworkCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptions, RemoveContainerOptions, StopContainerOptions,
     WaitContainerOptions,
@@ -168,6 +168,13 @@ impl Engine {
             Err(error) => return Err(error.into()),
         };
         let state = found.state.unwrap_or_default();
+        // What was made and could not be started never runs.
+        if state.status == Some(ContainerStateStatusEnum::CREATED) {
+            return Ok(Some(Exit {
+                code: None,
+                out_of_memory: false,
+            }));
+        }
         if state.running == Some(true) || state.status.is_none() {
             return Ok(None);
         }
