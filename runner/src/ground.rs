@@ -66,13 +66,10 @@ impl Ground {
     /// Keeps what a container printed before it is removed.
     pub(crate) async fn keep_log(&self, name: &str, lines: &[Line]) {
         let mut text = String::new();
-        for line in lines.iter().take_while({
-            let mut rest = MOST_LOG_BYTES;
-            move |line| {
-                rest = rest.saturating_sub(line.text.len());
-                rest > 0
+        for line in lines {
+            if text.len() + line.text.len() > MOST_LOG_BYTES {
+                break;
             }
-        }) {
             text.push_str(&format!("{} {}\n", line.time, line.text));
         }
         let folder = self.config.server.data.join("logs");

@@ -44,7 +44,7 @@ pub(crate) fn id() -> String {
 /// Seconds since 1970.
 pub(crate) fn now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seconds = since.expect("the clock is behind 1970").as_secs_f64();
+    let seconds = since.expect("the clock is past 1970").as_secs_f64();
     (seconds * 1000.0).round() / 1000.0
 }
 

@@ -44,17 +44,15 @@ impl Batch {
             }
             (None, Some(queue)) => {
                 let status = status.unwrap_or(Status::Running);
-                let all = self
-                    .ledger
+                self.ledger
                     .with_status(short(queue), status, offset, most + 1)
-                    .await?;
-                // Children are listed under their array.
-                all
+                    .await?
             }
             (None, None) => return Err(input.wrong("jobQueue or arrayJobId says what to list")),
         };
         let next = (found.len() > most).then(|| (offset + most).to_string());
         found.truncate(most);
+        // Children are listed under their array.
         if input.maybe("arrayJobId").is_none() {
             found.retain(|job| job.parent.is_none());
         }

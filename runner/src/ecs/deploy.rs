@@ -31,6 +31,8 @@ impl Ecs {
                 self.change(&key, |service| service.balanced = Some(balanced))
                     .await?;
             }
+            // The registry may be away; then it is asked again later.
+            self.lease(&key).await;
             self.spawn_worker(&key);
         }
         Ok(())

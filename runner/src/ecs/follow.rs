@@ -126,16 +126,6 @@ impl Ecs {
             "a push makes a deployment"
         );
         let key = service.key();
-        let digests: Vec<String> = service
-            .deployments
-            .iter()
-            .chain([&next])
-            .flat_map(|found| found.pins.values().map(|pin| pin.digest.clone()))
-            .collect();
-        self.ground
-            .leases
-            .need(&format!("service/{key}"), digests)
-            .await;
         let changed = self
             .change(&key, |service| {
                 service.tell(
@@ -149,6 +139,7 @@ impl Ecs {
             tracing::error!(%error, service = key, "a deployment can't be kept");
         }
         self.bell(&key).notify_one();
+        self.lease(&key).await;
     }
 }
 

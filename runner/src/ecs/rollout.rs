@@ -3,7 +3,6 @@
 use super::Ecs;
 use super::model::{Deployment, Rollout, Service, Task};
 use super::services::fresh;
-use super::shown::word;
 use crate::aws::{Error, now};
 
 impl Ecs {
@@ -34,14 +33,6 @@ impl Ecs {
             }
         }
         let pins = primary.pins.clone();
-        let digests = pins
-            .values()
-            .map(|pin| pin.digest.clone())
-            .collect::<Vec<_>>();
-        self.ground
-            .leases
-            .need(&format!("service/{key}"), digests)
-            .await;
         let id = primary.id.clone();
         self.change(key, |service| {
             if let Some(found) = service.deployments.iter_mut().find(|found| found.id == id) {
@@ -49,7 +40,21 @@ impl Ecs {
             }
         })
         .await?;
+        self.lease(key).await;
         Ok(Some(primary))
+    }
+
+    /// Leases the images of all deployments of a service, and of the one to go back to.
+    pub(super) async fn lease(&self, key: &str) {
+        let Some(service) = self.shelves.services.get(key) else {
+            return;
+        };
+        let mut digests = Vec::new();
+        for deployment in service.deployments.iter().chain(&service.completed) {
+            digests.extend(deployment.pins.values().map(|pin| pin.digest.clone()));
+        }
+        let owner = format!("service/{key}");
+        self.ground.leases.need(&owner, digests).await;
     }
 
     /// Whether too many tasks of a deployment have failed.
@@ -107,11 +112,6 @@ impl Ecs {
             return Ok(());
         }
         let id = primary.id.clone();
-        let digests: Vec<String> = primary
-            .pins
-            .values()
-            .map(|pin| pin.digest.clone())
-            .collect();
         self.change(key, |service| {
             if service
                 .deployments
@@ -124,7 +124,7 @@ impl Ecs {
             let found = &mut service.deployments[0];
             if found.rollout == Rollout::InProgress {
                 found.rollout = Rollout::Completed;
-                found.reason = format!("ECS deployment {id} {}.", word(Rollout::Completed));
+                found.reason = format!("ECS deployment {id} completed.");
                 found.updated_at = now();
                 // What failed before counts no more.
                 found.failed = 0;
@@ -134,10 +134,7 @@ impl Ecs {
             }
         })
         .await?;
-        self.ground
-            .leases
-            .need(&format!("service/{key}"), digests)
-            .await;
+        self.lease(key).await;
         tracing::info!(
             service = key,
             deployment = primary.id,

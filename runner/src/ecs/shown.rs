@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::model::{Part, Rollout, Status};
+use super::model::{Part, Status};
 use super::{Definition, Ecs, Service, Task};
 
 impl Ecs {
@@ -167,13 +167,4 @@ pub(super) fn sizes(
         overrides[name].as_str().or(own).map(str::to_owned)
     };
     (size("cpu"), size("memory"))
-}
-
-/// Whether a rollout has come to its end, for the log.
-pub(super) fn word(rollout: Rollout) -> &'static str {
-    match rollout {
-        Rollout::InProgress => "in progress",
-        Rollout::Completed => "completed",
-        Rollout::Failed => "failed",
-    }
 }
