@@ -27,3 +27,4 @@ bench: tools
 	bench/lifecycle
 	bench/events
 	bench/lists
+	bench/runner

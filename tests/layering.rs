@@ -67,6 +67,7 @@ fn crates_depend_one_way() {
     assert_eq!(dependencies("storage"), [""; 0]);
     assert_eq!(dependencies("auth"), ["wharf-storage"]);
     assert_eq!(dependencies("conformance"), [""; 0]);
+    assert_eq!(dependencies("runner"), [""; 0]);
     assert_eq!(dependencies("."), ["wharf-auth", "wharf-storage"]);
 }
 
@@ -91,7 +92,16 @@ fn jobs_and_doors_do_not_know_each_other() {
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    for folder in ["src", "storage/src", "auth/src", "conformance/src", "tests"] {
+    for folder in [
+        "src",
+        "storage/src",
+        "auth/src",
+        "conformance/src",
+        "runner/src",
+        "runner/tests",
+        "runner/examples",
+        "tests",
+    ] {
         for path in sources(folder) {
             let text = fs::read_to_string(&path).expect("a source");
             assert!(
