@@ -27,4 +27,5 @@ bench: tools
 	bench/lifecycle
 	bench/events
 	bench/lists
+	bench/limits
 	bench/runner

@@ -9,7 +9,7 @@ use wharf_storage::oci::{Reference, RepositoryName, Tag};
 use super::error::Error;
 use super::office;
 use super::transfer::{self, Job, Options, What, below, refused, remote, shown_place, target_tag};
-use crate::app::{self, Office};
+use crate::app::{self, Office, Opening};
 use crate::registry::Registry;
 use crate::transfer::layout::Reader;
 use crate::transfer::remote::RemoteRepository;
@@ -55,14 +55,19 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
             )));
         }
     };
-    office::run(&options.flags.clone(), |office, config| async move {
-        let goal = Goal {
-            registry: Arc::new(app::registry_beside(&config, &office).await?),
-            repository,
-            tag,
-        };
-        import(&office, source, goal, &options).await
-    })
+    // It may well be the first that a new registry is told.
+    office::run_in(
+        Opening::New,
+        &options.flags.clone(),
+        |office, config| async move {
+            let goal = Goal {
+                registry: Arc::new(app::registry_beside(&config, &office).await?),
+                repository,
+                tag,
+            };
+            import(&office, source, goal, &options).await
+        },
+    )
 }
 
 async fn import(
