@@ -81,6 +81,39 @@ fn a_push_starts_what_its_rule_says() {
 }
 
 #[test]
+fn a_push_invokes_the_function_of_its_rule() {
+    let bench = Bench::with(&[("WHARF_RUNNER__LAMBDA__RETRY_AFTER", "50ms")]);
+    let name = bench.image("team/function:1");
+    image::push_function(&name, "");
+    let line = format!(
+        "lambda create-function --function-name told --package-type Image --code ImageUri={name} --role arn:aws:iam::000000000000:role/any"
+    );
+    let arn = bench.aws(&line)["FunctionArn"].clone();
+    bench
+        .command("lambda wait function-active-v2 --function-name told")
+        .succeeds();
+    let pattern = json!({"source": ["aws.ecr"], "detail": {"repository-name": ["watched/app"]}});
+    bench.aws_with(
+        "events put-rule --name pushes",
+        &[("--event-pattern", pattern)],
+    );
+    // A function that fails tells of itself in the log, once for each attempt.
+    let targets = json!([{"Id": "told", "Arn": arn, "Input": "{\"do\": \"fail\"}"}]);
+    let put = bench.aws_with(
+        "events put-targets --rule pushes",
+        &[("--targets", targets)],
+    );
+    assert_eq!(put["FailedEntryCount"], 0, "{put}");
+    image::push(&bench.image("other/app:1"), &[], "ENV A=1");
+    image::push(&bench.image("watched/app:1"), &[], "ENV A=2");
+    until("the invocation of the push that matches", LIMIT, || {
+        let log = bench.runner_log();
+        (log.matches("an invocation failed").count() == 3 && log.contains("is given up"))
+            .then_some(())
+    });
+}
+
+#[test]
 fn an_http_api_leads_to_functions() {
     let bench = Bench::new();
     let name = bench.image("team/function:1");
