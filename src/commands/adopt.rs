@@ -1,20 +1,13 @@
 //! `wharf adopt`: taking over a docker-registry's folder, or its part of the bucket, in place.
 
-use std::cell::Cell;
-use std::io::{self, IsTerminal as _};
-use std::time::{Duration, Instant};
-
 use wharf_storage::disk::TakeIn;
 
 use super::error::Error;
 use super::office;
-use super::progress::shown;
+use super::progress::{Line, shown};
 use crate::app::{self, OldPlace, Opening};
 use crate::config::Flags;
 use crate::transfer::adopt::{Adopted, Check, How, Tags};
-
-/// How often a terminal is told how far it got.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// What is told where the tree and the blobs can't come together.
 const ELSEWHERE: &str = "a folder is taken over where blobs lie on the disk, and s3:KEY where they lie \
@@ -73,19 +66,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
         }
         let adopter = app::adopter(&config, &office, place).await?;
         let adopter = adopter.ok_or_else(|| Error::Transfer(ELSEWHERE.into()))?;
-        let told = Cell::new(Instant::now());
-        let is_terminal = io::stderr().is_terminal();
+        let progress = Line::new();
         let adopted = adopter
-            .run(how, |so_far| {
-                if is_terminal && told.get().elapsed() >= TELL_EVERY {
-                    told.set(Instant::now());
-                    eprint!("\r{}\x1b[K", line(so_far));
-                }
-            })
+            .run(how, |so_far| progress.tell(|| line(so_far)))
             .await;
-        if is_terminal {
-            eprint!("\r\x1b[K");
-        }
+        progress.end();
         let adopted = adopted?;
         println!(
             "took over {} repositories: {} manifests, {} tags, {} blobs with {}; {} blobs were known",

@@ -1,5 +1,6 @@
 //! A line on the terminal that tells how far something got, and takes the place of the one before.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -46,6 +47,45 @@ impl Progress {
     }
 }
 
+/// The same for work that tells by itself how far it got.
+#[derive(Debug)]
+pub(super) struct Line {
+    is_terminal: bool,
+    told: Cell<Instant>,
+}
+
+impl Line {
+    /// On the standard error, if that is a terminal.
+    pub(super) fn new() -> Self {
+        Self {
+            is_terminal: io::stderr().is_terminal(),
+            told: Cell::new(Instant::now()),
+        }
+    }
+
+    /// Shows how far it got, if it is time for that.
+    pub(super) fn tell(&self, text: impl FnOnce() -> String) {
+        if self.is_terminal && self.told.get().elapsed() >= TELL_EVERY {
+            self.told.set(Instant::now());
+            write(&format!("\r{}\x1b[K", text()));
+        }
+    }
+
+    /// Leaves the line where it is, and goes on below it.
+    pub(super) fn leave(&self) {
+        if self.is_terminal {
+            write("\n");
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn end(&self) {
+        if self.is_terminal {
+            write("\r\x1b[K");
+        }
+    }
+}
+
 fn write(text: &str) {
     let mut out = io::stderr().lock();
     // That nobody sees it is no reason to stop.
@@ -62,11 +102,7 @@ fn line(tally: &Tally, elapsed: Duration) -> String {
         0 => 0,
         total => (bytes.saturating_mul(100) / total).min(100),
     };
-    let filled = usize::try_from(percent * BAR / 100).unwrap_or_default();
-    let empty = usize::try_from(BAR)
-        .unwrap_or_default()
-        .saturating_sub(filled);
-    let bar = format!("{}{}", "=".repeat(filled), " ".repeat(empty));
+    let bar = bar(percent);
     let per_second = bytes.checked_div(elapsed.as_secs()).unwrap_or(bytes);
     let left = total.saturating_sub(bytes).checked_div(per_second);
     let left = match left {
@@ -80,6 +116,17 @@ fn line(tally: &Tally, elapsed: Duration) -> String {
         shown(bytes),
         shown(total),
         shown(per_second)
+    )
+}
+
+/// A bar that is filled so far, from 0 to 100.
+pub(super) fn bar(percent: u64) -> String {
+    let length = |cells: u64| usize::try_from(cells).unwrap_or_default();
+    let filled = (percent * BAR / 100).min(BAR);
+    format!(
+        "{}{}",
+        "=".repeat(length(filled)),
+        " ".repeat(length(BAR - filled))
     )
 }
 

@@ -1,18 +1,14 @@
 //! `wharf rebuild`: making a lost database anew.
 
-use std::cell::Cell;
-use std::io::{self, IsTerminal as _};
-use std::time::{Duration, Instant};
+use std::io;
 
 use super::environment::variables;
 use super::error::Error;
 use super::office;
+use super::progress::Line;
 use crate::app::{self, Opening};
 use crate::config::{Config, Flags};
 use crate::registry::Rebuilt;
-
-/// How often a terminal is told how far it got.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// How to rebuild.
 #[derive(Debug, clap::Args)]
@@ -40,21 +36,15 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
             let message = "the database has repositories; --merge adds to them what is missing";
             return Err(Error::Rebuild(message.into()));
         }
-        let told = Cell::new(Instant::now());
-        let is_terminal = io::stderr().is_terminal();
+        let line = Line::new();
         let rebuilt = app::rebuilder(&office, &config)
             .await?
             .run(|so_far| {
-                if is_terminal && told.get().elapsed() >= TELL_EVERY {
-                    told.set(Instant::now());
-                    let (blobs, manifests) = (so_far.blobs, so_far.manifests);
-                    eprint!("\rfound {blobs} blobs, {manifests} manifests ");
-                }
+                let (blobs, manifests) = (so_far.blobs, so_far.manifests);
+                line.tell(|| format!("found {blobs} blobs, {manifests} manifests "));
             })
             .await;
-        if is_terminal {
-            eprintln!();
-        }
+        line.leave();
         let Rebuilt {
             blobs,
             new_blobs,

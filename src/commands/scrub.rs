@@ -1,20 +1,15 @@
 //! `wharf scrub`: whether the bytes are still right.
 
-use std::cell::Cell;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::error::Error;
 use super::office;
+use super::progress::{Line, bar};
 use crate::app;
 use crate::config::{Flags, Size};
 use crate::registry::Scrubbed;
-
-/// How often a terminal is told how far it got.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// How many quarantined blobs are told of.
 const MOST_TOLD: u64 = 1000;
@@ -42,20 +37,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
         let scrubber = app::scrubber(&office, blobs, holder, rate.bytes());
         let total = office.metadata.count_blobs(0).await;
         let (_, total) = total.map_err(app::Error::Metadata)?;
-        let told = Cell::new(Instant::now());
-        let is_terminal = io::stderr().is_terminal();
+        let progress = Line::new();
         let scrubbed = scrubber
             .run(|so_far| {
-                if is_terminal && told.get().elapsed() >= TELL_EVERY {
-                    told.set(Instant::now());
-                    tell(so_far, total);
-                }
+                progress.tell(|| line(so_far, total));
                 true
             })
             .await;
-        if is_terminal {
-            eprintln!();
-        }
+        progress.leave();
         let scrubbed = scrubbed.map_err(Error::Registry)?;
         let Scrubbed {
             blobs,
@@ -78,20 +67,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
     })
 }
 
-/// A line that takes the place of the one before.
-fn tell(so_far: &Scrubbed, total: u64) {
+fn line(so_far: &Scrubbed, total: u64) -> String {
     let percent = match total {
         0 => 100,
         total => (so_far.bytes.saturating_mul(100) / total).min(100),
     };
-    let filled = usize::try_from(percent / 4).unwrap_or(25);
-    let bar = format!("{}{}", "=".repeat(filled), " ".repeat(25 - filled));
     let (bytes, of, wrong) = (Size::new(so_far.bytes), Size::new(total), so_far.wrong);
-    let mut out = io::stderr().lock();
-    // That nobody sees it is no reason to stop.
-    let _ = write!(
-        out,
-        "\r[{bar}] {percent:3} %  {bytes} of {of}, {wrong} wrong "
-    );
-    let _ = out.flush();
+    let bar = bar(percent);
+    format!("[{bar}] {percent:3} %  {bytes} of {of}, {wrong} wrong ")
 }
