@@ -1,6 +1,6 @@
 # Everything a fresh machine needs is two commands: make serve, make test.
 
-.PHONY: serve test lint bench tools
+.PHONY: serve test lint bench gauntlet tools
 
 # The registry on loopback, with its data in ./data.
 serve:
@@ -29,3 +29,8 @@ bench: tools
 	bench/lists
 	bench/limits
 	bench/runner
+
+# The long form of the gauntlet, at most half an hour; its figures go to docs/reliability.md.
+gauntlet: tools
+	cargo build --workspace
+	tests/gauntlet/run

@@ -9,6 +9,7 @@
 //! | `ecr` | Amazon ECR's API, with `aws` and boto3 |
 //! | `events` | what happened, as others are told: streams, webhooks, NATS |
 //! | `dockerfile` | the image of Wharf itself |
+//! | `gauntlet` | faults and bad input of every kind: nothing is lost, and nobody gets in |
 //! | `layering` | which part may know of which |
 //! | `official` | the official suite of the specification |
 //! | `operation` | starting, stopping, logs, metrics, the command line |
@@ -24,6 +25,7 @@ mod collection;
 mod dockerfile;
 mod ecr;
 mod events;
+mod gauntlet;
 mod layering;
 mod official;
 mod operation;
