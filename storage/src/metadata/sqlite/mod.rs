@@ -29,8 +29,11 @@ use super::database::{Database, Job};
 use super::error::Error;
 
 /// How many reads run at once. They are short and mostly answered from memory, so more threads
-/// than cores would only take turns.
-const READERS: usize = 4;
+/// than cores only take turns: on two cores four of them cost an answer a tenth more than two. With
+/// one, a long list would hold up every pull.
+fn readers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
+}
 
 /// Why a database can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +90,10 @@ impl Sqlite {
         connection::set_up_writer(&writer).map_err(failed)?;
         migrations::run(&mut writer, path)?;
 
+        let readers = readers();
         let (writes, write_queue) = crossbeam_channel::unbounded();
         let (reads, read_queue) = crossbeam_channel::unbounded();
-        let mut handles = Vec::with_capacity(READERS + 1);
+        let mut handles = Vec::with_capacity(readers + 1);
         let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name)
@@ -100,7 +104,7 @@ impl Sqlite {
             "sqlite-writer".into(),
             Box::new(move || threads::write_until_closed(writer, &write_queue)),
         )?);
-        for number in 0..READERS {
+        for number in 0..readers {
             let reader = Connection::open(path).map_err(failed)?;
             connection::set_up_reader(&reader).map_err(failed)?;
             let queue = read_queue.clone();
