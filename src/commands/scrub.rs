@@ -33,7 +33,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Error> {
     office::run(&flags, |office, config| async move {
         let rate = bytes_per_second.unwrap_or(config.scrub.bytes_per_second);
         let holder: Arc<str> = format!("command line {}", Uuid::now_v7()).into();
-        let blobs = app::blobs_to_read(&config).await?;
+        let blobs = app::blobs_to_read(&config, &office).await?;
         let scrubber = app::scrubber(&office, blobs, holder, rate.bytes());
         let total = office.metadata.count_blobs(0).await;
         let (_, total) = total.map_err(app::Error::Metadata)?;

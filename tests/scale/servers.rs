@@ -1,4 +1,4 @@
-//! Two servers on one database: what one does, the other one knows. Their blobs lie apart.
+//! Two servers on one database: what one does, the other one knows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,6 +13,7 @@ use crate::access::{self, send_as, send_with};
 use crate::api::IMAGE;
 use crate::api::http::Client;
 use crate::support::postgres::Postgres;
+use crate::support::s3::{ACCESS_KEY_ID, Bucket, SECRET_ACCESS_KEY};
 use crate::support::{Command, Registry, folder, wait};
 
 const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
@@ -28,7 +29,12 @@ pub(super) fn shared_key(folder: &Path) -> String {
 
 /// Two servers on an empty database.
 fn two(database: &str, key: &str, variables: &[(&str, &str)]) -> [Registry; 2] {
+    let bucket = Bucket::new();
     let mut all = vec![
+        ("WHARF__S3__BUCKET", bucket.name.as_str()),
+        ("WHARF__S3__ENDPOINT", bucket.endpoint.as_str()),
+        ("WHARF__S3__ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("WHARF__S3__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
         ("WHARF__DATABASE__URL", database),
         ("WHARF__AUTH__SECRET_KEY_FILE", key),
         ("WHARF__AUTH__REFRESH_EVERY", "20ms"),
@@ -186,4 +192,39 @@ fn a_server_with_another_key_is_refused() {
     }
     let client = Client::new(first.base());
     assert_eq!(client.get("/readyz").json()["ready"], json!(true));
+}
+
+#[test]
+fn a_second_server_with_blobs_on_a_disk_of_its_own_is_refused() {
+    let (keys, other) = (folder(), folder());
+    let key = shared_key(keys.path());
+    let database = Postgres::shared().database();
+    let variables = [
+        ("WHARF__DATABASE__URL", database.as_str()),
+        ("WHARF__AUTH__SECRET_KEY_FILE", key.as_str()),
+    ];
+    let mut first = Registry::wharf_with(&variables);
+    let on_the_other = |words: &[&str]| {
+        Command::program(env!("CARGO_BIN_EXE_wharf"))
+            .args(words)
+            .arg("--data")
+            .arg(other.path())
+            .env("WHARF__DATABASE__URL", &database)
+            .env("WHARF__AUTH__SECRET_KEY_FILE", &key)
+    };
+    for words in [&["serve", "--listen", "127.0.0.1:0"][..], &["scrub"]] {
+        let told = on_the_other(words).fails();
+        assert!(told.contains("keep their blobs in a bucket"), "{told}");
+    }
+    // The first one's folder stays the one of this database, also where it has moved.
+    assert!(first.stop().success());
+    first.start_again();
+    let client = Client::new(first.base());
+    assert_eq!(client.get("/readyz").json()["ready"], json!(true));
+
+    // Whoever has lost the disk says so by giving the new one its name.
+    assert!(first.stop().success());
+    let name = first.data().join("folder-id");
+    fs::copy(name, other.path().join("folder-id")).expect("a copy");
+    on_the_other(&["scrub"]).succeeds();
 }

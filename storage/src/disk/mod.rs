@@ -3,6 +3,7 @@
 //! ```text
 //! DATA/
 //!   wharf.lock                             held while a server uses the folder
+//!   folder-id                              its name, for a database that lies elsewhere
 //!   metadata.sqlite3 (-wal, -shm)          see metadata::sqlite
 //!   uploads/<upload id>                    bytes that are still arriving
 //!   blobs/sha256/ab/<hex>-<upload id>      the bytes of a blob, never changed
