@@ -5,6 +5,8 @@
 //! and writes the figures to the table.
 
 mod caller;
+mod clock;
+mod clocks;
 mod dice;
 mod kills;
 mod ledger;
