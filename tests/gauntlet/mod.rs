@@ -12,6 +12,7 @@ mod kills;
 mod ledger;
 mod one_tag;
 mod place;
+mod simulation;
 mod two_servers;
 
 use std::io::Write as _;
