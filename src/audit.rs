@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wharf_auth::identity::{Caller, Context};
-use wharf_storage::clock::{Clock, Timestamp};
+use wharf_storage::clock::{Ageing, Clock, Timestamp};
 use wharf_storage::metadata::{self, AuditRecord, Metadata};
 
 /// How many records wait to be written at most.
@@ -131,8 +131,7 @@ pub struct Audit {
 pub struct Writer {
     queue: mpsc::Receiver<AuditRecord>,
     metadata: Metadata,
-    clock: Arc<dyn Clock>,
-    keep: Duration,
+    ageing: Ageing,
     dropped: Arc<AtomicU64>,
 }
 
@@ -155,8 +154,7 @@ pub fn open(
     let writer = Writer {
         queue: receiver,
         metadata,
-        clock,
-        keep,
+        ageing: Ageing::new(clock, keep),
         dropped,
     };
     (audit, writer)
@@ -275,7 +273,9 @@ impl Writer {
 
     /// Forgets records that are older than they are kept.
     async fn forget(&self) {
-        let before = self.clock.now().before(self.keep);
+        let Some(before) = self.ageing.limit() else {
+            return;
+        };
         loop {
             match self.metadata.forget_audit(before, FORGET).await {
                 Ok(FORGET) => {}

@@ -75,8 +75,8 @@ impl Tally {
     fn wait(&self, now: Timestamp) -> Option<Duration> {
         let left = self.until?.as_micros().saturating_sub(now.as_micros());
         let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
-        // A clock that was set back keeps nobody out for longer.
-        Some(Duration::from_micros(left).min(LONGEST))
+        // Nobody waits for longer, so the clock was set back, and tells nothing of this wait.
+        Some(Duration::from_micros(left)).filter(|left| *left <= LONGEST)
     }
 
     fn fail(&mut self, free: u32, now: Timestamp) {
@@ -165,6 +165,19 @@ mod tests {
         }
         lockout.failed(HERE, "bob", at(1000));
         assert_eq!(lockout.wait(HERE, "bob", at(1000)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_nobody_out() {
+        let lockout = Lockout::default();
+        for _ in 0..6 {
+            lockout.failed(HERE, "alice", at(0));
+        }
+        assert!(lockout.wait(HERE, "alice", at(0)).is_some());
+        assert_eq!(lockout.wait(HERE, "alice", at(-86_400)), None);
+        // Who goes on guessing is shut out by the clock as it stands now.
+        lockout.failed(HERE, "alice", at(-86_400));
+        assert!(lockout.wait(HERE, "alice", at(-86_400)).is_some());
     }
 
     #[test]

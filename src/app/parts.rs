@@ -23,8 +23,7 @@ use crate::registry::{self, Collector, Graces, Recorder, Registry, Scrubber};
 impl App {
     /// Starts the collection of what nothing needs, where it is wanted.
     pub(super) fn collect(&self, jobs: &TaskTracker, stop: CancellationToken) {
-        let gc = &self.config.gc;
-        let (every, grace) = (gc.run_every.duration(), gc.grace.duration());
+        let every = self.config.gc.run_every.duration();
         if every.is_zero() {
             return;
         }
@@ -32,7 +31,7 @@ impl App {
         let collector = collector(&self.config, &self.office, instance);
         let clock = Arc::clone(&self.office.clock);
         jobs.spawn(async move {
-            collection::run(collector, &*clock, every, grace, stop).await;
+            collection::run(collector, &*clock, every, stop).await;
         });
     }
 

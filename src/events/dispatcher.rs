@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharf_auth::seal::Sealer;
-use wharf_storage::clock::Clock;
+use wharf_storage::clock::{Ageing, Clock, Timestamp};
 use wharf_storage::metadata::{EndpointRecord, Metadata, Stream};
 
 use super::courier::Courier;
@@ -90,6 +90,7 @@ impl Dispatcher {
             Arc::clone(&self.clock),
             Arc::clone(&self.holder),
         );
+        let ageing = Ageing::new(Arc::clone(&self.clock), self.settings.keep);
         let writing = CancellationToken::new();
         let writer = tokio::spawn(ledger.clone().run(writing.clone()));
         let mut at_work: HashMap<String, AtWork> = HashMap::new();
@@ -117,7 +118,7 @@ impl Dispatcher {
             if tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY) {
                 // What is left is done at the next look: holds are renewed meanwhile.
                 let began = Instant::now();
-                tidied = self.tidy(began + TIDY_FOR).await.then_some(began);
+                tidied = self.tidy(&ageing, began + TIDY_FOR).await.then_some(began);
             }
             self.measure(&mut measured).await;
         }
@@ -209,11 +210,11 @@ impl Dispatcher {
     }
 
     /// Forgets old events and attempts, until about a moment, and tells whether that is done.
-    async fn tidy(&self, until: Instant) -> bool {
+    async fn tidy(&self, ageing: &Ageing, until: Instant) -> bool {
         let forgotten = async {
             self.metadata.forget_deliveries(KEPT_DELIVERIES).await?;
             let endpoints = self.metadata.endpoints().await?;
-            let before = self.clock.now().before(self.settings.keep);
+            let before = ageing.limit().unwrap_or(Timestamp::from_micros(0));
             for stream in Stream::ALL {
                 let needed = endpoints
                     .iter()

@@ -34,6 +34,12 @@ pub struct Graces {
 }
 
 impl Graces {
+    /// The longest of them.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.trash.max(self.review).max(self.condemned)
+    }
+
     /// Up to which moments things are old enough.
     #[must_use]
     pub fn ages(&self, now: Timestamp) -> Ages {
@@ -109,6 +115,12 @@ impl Collector {
         }
     }
 
+    /// How long things stay.
+    #[must_use]
+    pub fn graces(&self) -> Graces {
+        self.graces
+    }
+
     /// What waits, and how much of it is due.
     ///
     /// # Errors
@@ -131,6 +143,8 @@ impl Collector {
                 if let (Some(seen_at), Trust::Near) = (seen_at, trust)
                     && !self.is_near(seen_at)
                 {
+                    let given_up = self.metadata.give_up_job(JOB, &self.holder, seen_at);
+                    given_up.await?;
                     return Ok(Run::Clock { seen_at });
                 }
             }

@@ -44,7 +44,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use wharf_auth::identity::Principal;
 use wharf_storage::blob::BlobStore;
-use wharf_storage::clock::{Clock, Timestamp};
+use wharf_storage::clock::{Ageing, Clock, Timestamp};
 use wharf_storage::metadata::{Change, Creation, Metadata, MissingContent};
 use wharf_storage::upload::UploadStore;
 
@@ -118,6 +118,8 @@ pub struct Registry {
     settings: Settings,
     leases: Leases,
     pulls: pulls::Pulls,
+    /// Which uploads are forgotten.
+    expiry: Ageing,
     swept: sweep::Mark,
     tasks: TaskTracker,
 }
@@ -136,6 +138,7 @@ impl Registry {
             metadata,
             blobs,
             uploads,
+            expiry: Ageing::new(Arc::clone(&clock), settings.upload_expiry),
             clock,
             settings,
             leases: Leases::default(),

@@ -65,7 +65,9 @@ impl Registry {
     }
 
     async fn remove_old_leftovers(&self) -> Result<u64, Error> {
-        let until = self.clock.now().before(self.settings.upload_expiry);
+        let Some(until) = self.expiry.limit() else {
+            return Ok(0);
+        };
         let from = *self.swept.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut removed = 0;
         for multipart in self.uploads.multiparts(until).await? {
@@ -117,8 +119,10 @@ impl Registry {
 
     async fn end_forgotten_uploads(&self) -> Result<u64, Error> {
         let mut ended = 0;
+        // What a reboot may have damaged ends however old it is.
+        let since = self.expiry.limit();
+        let since = since.unwrap_or(Timestamp::from_micros(0));
         loop {
-            let since = self.clock.now().before(self.settings.upload_expiry);
             let epoch = self.uploads.epoch();
             let forgotten = self.metadata.forgotten_uploads(since, epoch, BATCH).await?;
             if forgotten.is_empty() {

@@ -256,8 +256,7 @@ impl Registry {
         }
         let appender = match self.uploads.resume(id, progress).await {
             Ok(appender) => appender,
-            // A crash came between the move of the bytes and the commit, or they were damaged:
-            // the client has to begin again.
+            // The bytes were damaged: the client has to begin again.
             Err(blob::Error::NotFound { .. } | blob::Error::Short { .. }) => {
                 self.end_upload(id).await?;
                 return Err(Error::UploadUnknown);

@@ -4,6 +4,17 @@
 //! the code. The short form is a part of every run of the tests; `make gauntlet` runs the long one
 //! and writes the figures to the table.
 
+mod caller;
+mod clock;
+mod clocks;
+mod dice;
+mod kills;
+mod ledger;
+mod one_tag;
+mod place;
+mod simulation;
+mod two_servers;
+
 use std::io::Write as _;
 
 /// How much of each row runs.

@@ -217,6 +217,19 @@ fn location_of(id: UploadId, digest: &Digest) -> Location {
         .expect("digests and upload ids are plain components")
 }
 
+/// Gives an upload its file back, where a call that became a blob of it was not recorded: the server
+/// was killed then, or the database away. The blob keeps its name, for the commit may still come
+/// through; as long as the row is there, nobody reads what lies behind its offset.
+fn take_back(upload: &Path, blob: &Path) -> io::Result<()> {
+    if upload.exists() || !blob.exists() {
+        return Ok(());
+    }
+    match fs::hard_link(blob, upload) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a file that may be gone already.
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -275,8 +288,12 @@ impl UploadStore for DiskStore {
 
     async fn resume(&self, id: UploadId, progress: Progress) -> Result<Box<dyn Appender>, Error> {
         let path = self.upload_path(id);
-        let appender = blocking(move || append::DiskAppender::open(&path, id, progress)).await?;
-        Ok(Box::new(appender))
+        let blob = self.blob_path(&location_of(id, &progress.hasher.digest()));
+        let appender = blocking(move || {
+            take_back(&path, &blob).map_err(|source| Error::from_io("take back", id, source))?;
+            append::DiskAppender::open(&path, id, progress)
+        });
+        Ok(Box::new(appender.await?))
     }
 
     async fn rehash(
@@ -327,8 +344,10 @@ impl UploadStore for DiskStore {
                 Ok(file) => {
                     let failed = |source| Error::from_io("sync upload", id, source);
                     file.sync_data().map_err(failed)?;
-                    fs::rename(&upload, &blob)
-                        .map_err(|source| Error::from_io("move upload", id, source))?;
+                    let failed = |source| Error::from_io("move upload", id, source);
+                    fs::rename(&upload, &blob).map_err(failed)?;
+                    // Two names of one file, as `take_back` makes them, both outlive a rename.
+                    remove_if_there(&upload).map_err(failed)?;
                 }
                 // A crash came between the rename and the commit of an earlier call.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && blob.exists() => {}

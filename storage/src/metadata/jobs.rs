@@ -64,6 +64,28 @@ impl Metadata {
         .await
     }
 
+    /// Lets go of a piece of work that was not done. The clock counts as last seen where it was.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn give_up_job(
+        &self,
+        name: &'static str,
+        holder: &str,
+        seen_at: Timestamp,
+    ) -> Result<(), Error> {
+        let holder = holder.to_owned();
+        self.write(move |transaction| {
+            transaction.execute(
+                "UPDATE jobs SET held_until = 0, seen_at = $3 WHERE name = $1 AND holder = $2",
+                &[name.into(), holder.as_str().into(), seen_at.into()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Lets go of a piece of work, so that others need not wait for the end of the term.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub(crate) async fn holds(store: &dyn Store) {
     an_upload_goes_on_behind_its_progress(store).await;
     bytes_that_are_missing_are_noticed(store).await;
     a_finished_upload_can_be_finished_again(store).await;
+    a_finished_upload_goes_on_until_that_is_recorded(store).await;
     two_uploads_of_one_digest_lie_apart(store).await;
     what_is_discarded_is_gone(store).await;
     what_is_left_behind_is_found_and_dropped(store).await;
@@ -146,6 +147,24 @@ async fn a_finished_upload_can_be_finished_again(store: &dyn Store) {
     let first = store.finish(id, &progress, &digest).await;
     let first = first.expect("finished");
     let second = store.finish(id, &progress, &digest).await;
+    assert_eq!(second.expect("finished again"), first);
+    assert_eq!(read(store, &first, 0..1000).await, bytes);
+}
+
+async fn a_finished_upload_goes_on_until_that_is_recorded(store: &dyn Store) {
+    let bytes = content(1000);
+    let id = new_id();
+    store.create(id).await.expect("an upload begins");
+    let progress = append(store, id, Progress::start(Algorithm::Sha256), &bytes).await;
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    let first = store
+        .finish(id, &progress, &digest)
+        .await
+        .expect("finished");
+    // The commit failed, and the client asks again, with no more bytes.
+    let again = append(store, id, progress, &Bytes::new()).await;
+    assert_eq!(again.offset, 1000);
+    let second = store.finish(id, &again, &digest).await;
     assert_eq!(second.expect("finished again"), first);
     assert_eq!(read(store, &first, 0..1000).await, bytes);
 }
