@@ -12,6 +12,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
+use wharf_storage::folder;
 use zeroize::Zeroizing;
 
 use crate::random;
@@ -60,7 +61,8 @@ impl Sealer {
         Ok(Self::new(&*read(path)?))
     }
 
-    /// The key in a file. Where there is none it is made, so that only its owner can read it.
+    /// The key in a file, before anything is sealed with it. Where there is none it is made, so
+    /// that only its owner can read it. It is durable then, even if a crash left it.
     ///
     /// # Errors
     ///
@@ -71,13 +73,14 @@ impl Sealer {
             source,
         };
         match read(path) {
-            Ok(bytes) => return Ok(Self::new(&bytes)),
+            Ok(bytes) => {
+                settle(path).map_err(failed)?;
+                return Ok(Self::new(&bytes));
+            }
             Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let folder = path.parent().filter(|folder| folder.as_os_str() != "");
-        let folder = folder.unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(failed)?;
+        folder::make(folder_of(path)).map_err(failed)?;
         // Two servers may start at once: each writes its own file, and one of them gets the name.
         let temporary = path.with_extension(format!("{}.new", random::base32(8)));
         let text = Zeroizing::new(BASE64_STANDARD.encode(random::bytes::<32>()));
@@ -96,7 +99,7 @@ impl Sealer {
                 _ => {}
             }
             fs::remove_file(&temporary)?;
-            File::open(folder)?.sync_all()
+            folder::sync(folder_of(path))
         };
         write().map_err(failed)?;
         let bytes = read(path)?;
@@ -163,6 +166,20 @@ impl std::fmt::Debug for Sealer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Sealer")
     }
+}
+
+/// Makes the name of a key that is there durable; where it was put by others, as far as we may.
+fn settle(path: &Path) -> io::Result<()> {
+    let folder = folder_of(path);
+    match folder::make(folder).and_then(|()| folder::sync(folder)) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| folder.as_os_str() != "");
+    folder.unwrap_or(Path::new("."))
 }
 
 fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {

@@ -142,12 +142,16 @@ impl Office {
 /// The server's key. A new one is made only where nothing is lost with the one before.
 async fn sealer(config: &Config, opening: Opening, metadata: &Metadata) -> Result<Sealer, Error> {
     let path = config.secret_key_path();
-    if path.exists() {
-        return Ok(Sealer::load(&path)?);
-    }
-    let records = metadata.access_records().await?;
     let (kind, key) = KEY_CHECK;
     let is_set_up = metadata.document(kind, key).await?.is_some();
+    if path.exists() {
+        // One that nothing was sealed with may be what a crash left, and not be durable.
+        return Ok(match opening == Opening::New && !is_set_up {
+            true => Sealer::load_or_create(&path)?,
+            false => Sealer::load(&path)?,
+        });
+    }
+    let records = metadata.access_records().await?;
     let is_lost = is_set_up || !records.signing_keys.is_empty() || !records.access_keys.is_empty();
     match opening {
         Opening::NewKey => Ok(Sealer::load_or_create(&path)?),

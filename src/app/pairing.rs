@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use uuid::Uuid;
+use wharf_storage::folder;
 use wharf_storage::metadata::Replace;
 
 use super::{Error, Office};
@@ -75,10 +76,10 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn write(folder: &Path, path: &Path, name: &str) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+fn write(data: &Path, path: &Path, name: &str) -> io::Result<()> {
+    folder::make(data)?;
     let mut file = File::create(path)?;
     file.write_all(name.as_bytes())?;
     file.sync_all()?;
-    File::open(folder)?.sync_all()
+    folder::sync(data)
 }

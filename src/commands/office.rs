@@ -44,7 +44,7 @@ where
         .map_err(Error::Runtime)?;
     runtime.block_on(async {
         if opening == Opening::New {
-            std::fs::create_dir_all(config.data()).map_err(|source| Error::Data {
+            wharf_storage::folder::make(config.data()).map_err(|source| Error::Data {
                 path: config.data().to_owned(),
                 source,
             })?;

@@ -10,6 +10,7 @@
 //! | [`metadata`] | who has what: repositories, manifests, tags, links, in SQL |
 //! | [`record`] | copies of what the metadata says, beside the bytes |
 //! | [`pattern`] | texts with `*` and `?` |
+//! | [`folder`] | folders of a disk that outlive a power cut |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
 //!
 //! Nothing here knows users or configuration, and HTTP only `s3`, as a client. The rule that ties the parts together: bytes
@@ -18,6 +19,7 @@
 pub mod blob;
 pub mod clock;
 pub mod disk;
+pub mod folder;
 pub mod metadata;
 pub mod oci;
 pub mod pattern;

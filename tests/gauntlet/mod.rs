@@ -3,6 +3,16 @@
 //! Each row of `docs/reliability.md` has its test here, written from what has to hold and not from
 //! the code. The short form is a part of every run of the tests; `make gauntlet` runs the long one
 //! and writes the figures to the table.
+//!
+//! | module | what it asks |
+//! |---|---|
+//! | `acknowledged` | what a repository was told to keep, and whether it is there |
+//! | `faulty_disk` | a disk that loses what was not synced, and fails when it is told to |
+//! | `power` | the power fails |
+
+mod acknowledged;
+mod faulty_disk;
+mod power;
 
 mod caller;
 mod clock;

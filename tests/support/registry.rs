@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A registry on a free port, with a folder of its own.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    folder: TempDir,
+    /// Kept for as long as the registry is there.
+    _folder: TempDir,
+    data: PathBuf,
     command: Command,
     process: Option<Process>,
     base: String,
@@ -58,19 +60,31 @@ impl Registry {
     /// Wharf with variables that configure it.
     pub(crate) fn wharf_with(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let mut registry = Self::stopped(folder, data, variables);
+        registry.start_again();
+        registry
+    }
+
+    /// Wharf with its data in a folder of the test's own, not yet started.
+    pub(crate) fn wharf_at(data: &Path, variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::stopped(folder, data.to_owned(), variables)
+    }
+
+    fn stopped(folder: TempDir, data: PathBuf, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
-        command.arg(folder.path().join("data"));
+        command.arg(&data);
         command.envs(variables.iter().copied());
-        let mut registry = Self {
-            folder,
+        Self {
+            _folder: folder,
+            data,
             command,
             process: None,
             base: String::new(),
             log: Log::default(),
-        };
-        registry.start_again();
-        registry
+        }
     }
 
     /// Wharf that asks callers who they are, and sees at once what the command line changes.
@@ -138,7 +152,8 @@ impl Registry {
         }
         let base = format!("http://127.0.0.1:{port}");
         Self {
-            folder,
+            data: folder.path().join("data"),
+            _folder: folder,
             command,
             process: Some(process),
             base,
@@ -147,7 +162,16 @@ impl Registry {
     }
 
     /// Starts Wharf again on the same data, on another port.
+    ///
+    /// # Panics
+    /// When it doesn't start.
     pub(crate) fn start_again(&mut self) {
+        let started = self.try_start();
+        assert!(started, "it ended: {}", self.log());
+    }
+
+    /// The same, and tells whether it has started; one that hasn't has ended.
+    pub(crate) fn try_start(&mut self) -> bool {
         let mut process = Process::start(&self.command);
         let stdout = process.child().stdout.take().expect("the output is piped");
         self.log = Log::of(&mut process);
@@ -155,9 +179,14 @@ impl Registry {
         BufReader::new(stdout)
             .read_line(&mut line)
             .expect("the server prints its address");
+        if line.is_empty() {
+            process.wait(PATIENCE);
+            return false;
+        }
         assert!(line.starts_with("http"), "{line:?}, {}", self.log());
         line.trim_end().clone_into(&mut self.base);
         self.process = Some(process);
+        true
     }
 
     /// The base address, `http://127.0.0.1:PORT`.
@@ -173,7 +202,7 @@ impl Registry {
 
     /// The folder with the server's data.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     /// The process, while it runs.

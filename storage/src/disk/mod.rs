@@ -42,6 +42,7 @@ use tokio::task::spawn_blocking;
 
 use crate::blob::{BlobStore, ByteStream, Error, Location, StoredBlobs};
 use crate::clock::Timestamp;
+use crate::folder;
 use crate::oci::{Algorithm, Digest};
 use crate::upload::{Appender, Hasher, Leftover, Progress, UploadId, UploadStore};
 
@@ -85,7 +86,7 @@ impl FolderLock {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
-        fs::create_dir_all(root).map_err(failed(root))?;
+        folder::make(root).map_err(failed(root))?;
         let path = root.join("wharf.lock");
         let file = OpenOptions::new()
             .create(true)
@@ -183,10 +184,10 @@ fn make_folders(root: &Path) -> Result<(), OpenError> {
         for prefix in 0..=255_u8 {
             make_folder(&folder.join(format!("{prefix:02x}"))).map_err(failed(&folder))?;
         }
-        sync_folder(&folder).map_err(failed(&folder))?;
+        folder::sync(&folder).map_err(failed(&folder))?;
     }
-    sync_folder(&root.join("blobs")).map_err(failed(root))?;
-    sync_folder(root).map_err(failed(root))
+    folder::sync(&root.join("blobs")).map_err(failed(root))?;
+    folder::sync(root).map_err(failed(root))
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -194,10 +195,6 @@ fn make_folder(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// What the kernel calls this run of the machine; where it doesn't say, this process's own name,
@@ -354,7 +351,7 @@ impl UploadStore for DiskStore {
                 Err(error) => return Err(Error::from_io("open upload", id, error)),
             }
             let folder = blob.parent().expect("a blob lies in a folder");
-            sync_folder(folder)
+            folder::sync(folder)
                 .map_err(|source| Error::from_io("sync the folder of", &location, source))?;
             Ok(location)
         })

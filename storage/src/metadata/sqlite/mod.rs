@@ -27,6 +27,7 @@ use rusqlite::Connection;
 
 use super::database::{Database, Job};
 use super::error::Error;
+use crate::folder;
 
 /// How many reads run at once. They are short and mostly answered from memory, so more threads
 /// than cores only take turns: on two cores four of them cost an answer a tenth more than two. With
@@ -57,6 +58,15 @@ pub enum OpenError {
         found: i64,
         /// The newest layout that this program knows.
         known: i64,
+    },
+    /// Its files can't be made durable.
+    #[error("failed to sync the folder of the database {path}")]
+    Folder {
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// A thread could not be started.
     #[error("failed to start a thread for the database")]
@@ -89,6 +99,14 @@ impl Sqlite {
         let mut writer = Connection::open(path).map_err(failed)?;
         connection::set_up_writer(&writer).map_err(failed)?;
         migrations::run(&mut writer, path)?;
+        // SQLite syncs the folder of its files too, but says nothing where that fails.
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        folder::sync(folder.unwrap_or(Path::new("."))).map_err(|source| OpenError::Folder {
+            path: path.display().to_string(),
+            source,
+        })?;
 
         let readers = readers();
         let (writes, write_queue) = crossbeam_channel::unbounded();

@@ -1,0 +1,72 @@
+//! Folders of a local disk that are still there after the power failed.
+//!
+//! A new folder is an entry in the one above it, and lasts once that one is synced; syncing what
+//! lies in it is not enough.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Makes a folder with all that is missing above it, so that none of them is lost. One that is
+/// there may be what a crash left, so it counts as new. Blocks.
+///
+/// # Errors
+///
+/// When one of them can't be made or synced.
+pub fn make(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(above(path).ok_or(error)?)?;
+            return make(path);
+        }
+        Err(_) if path.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    match above(path).map(sync) {
+        // Who may not read a folder can't sync it either.
+        Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the entries of a folder durable. Blocks.
+///
+/// # Errors
+///
+/// When it can't be read, or the disk fails.
+pub fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// The folder that a path lies in; none above the root.
+fn above(path: &Path) -> Option<&Path> {
+    let above = path.parent()?;
+    Some(if above.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        above
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_with_all_above_it_and_again() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("a/b/c");
+        make(&path).expect("made");
+        make(&path).expect("it may be there");
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_told_of() {
+        let root = tempfile::tempdir().expect("a folder");
+        fs::write(root.path().join("a"), "").expect("a file");
+        assert!(make(&root.path().join("a")).is_err());
+        assert!(make(&root.path().join("a/b")).is_err());
+    }
+}
