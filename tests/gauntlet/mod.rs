@@ -4,6 +4,10 @@
 //! the code. The short form is a part of every run of the tests; `make gauntlet` runs the long one
 //! and writes the figures to the table.
 
+mod people;
+mod sigv4;
+mod uploads;
+
 use std::io::Write as _;
 
 /// How much of each row runs.
