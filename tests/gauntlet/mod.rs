@@ -4,8 +4,14 @@
 //! the code. The short form is a part of every run of the tests; `make gauntlet` runs the long one
 //! and writes the figures to the table.
 
+mod byways;
+mod doors;
+mod manifests;
 mod people;
+mod routes;
+mod signatures;
 mod sigv4;
+mod strangers;
 mod uploads;
 
 use std::io::Write as _;

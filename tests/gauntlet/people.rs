@@ -1,7 +1,8 @@
 //! Who comes to a private registry: people and robots with their ways to show who they are.
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -158,7 +159,8 @@ impl House {
 
     /// A call of Amazon ECR's API, signed with a key.
     pub(crate) fn call(&self, key: &Key, operation: &str, body: &Value) -> Answer {
-        let signed = key.call(self.client.address(), operation, &body.to_string());
+        let mut signed = key.call(self.client.address(), operation, &body.to_string());
+        signed.set("X-Forwarded-For", &elsewhere());
         raw(self.client.address(), &signed.bytes())
     }
 
@@ -184,6 +186,17 @@ pub(crate) fn manifest(config: &str, layer: &str, length: usize) -> String {
 pub(crate) fn basic(name: &str, password: &str) -> String {
     let shown = BASE64_STANDARD.encode(format!("{name}:{password}"));
     format!("Basic {shown}")
+}
+
+/// Lets a test be many callers, as [`elsewhere`] says: wrong passwords make their address wait.
+pub(crate) const BEHIND_A_PROXY: (&str, &str) =
+    ("WHARF__SERVER__TRUSTED_PROXIES", "[\"127.0.0.0/8\"]");
+
+/// The address of a caller that was never there before, as a proxy tells it.
+pub(crate) fn elsewhere() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ipv4Addr::from_bits(0xc612_0000 + number).to_string()
 }
 
 /// Sends bytes as they are, and reads the answer. They have to say `Connection: close`.
