@@ -141,7 +141,7 @@ fn odd(good: &str) -> Vec<(&'static str, Option<&'static str>, String)> {
         ("something before it", Some(IMAGE), format!("\u{feff}{good}")),
         ("a list around it", Some(IMAGE), format!("[{good}]")),
         ("layers of an object", Some(IMAGE), with("layers", json!({}))),
-        ("no layers", Some(IMAGE), with("layers", Value::Null)),
+        ("a digest in another case", Some(IMAGE), layer(&format!("\"Digest\":\"{zero}\""))),
         ("the first schema", Some(IMAGE), with("schemaVersion", json!(1))),
         ("a version that is a text", Some(IMAGE), with("schemaVersion", json!("2"))),
     ]

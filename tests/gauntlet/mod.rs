@@ -6,12 +6,19 @@
 
 mod byways;
 mod doors;
+mod first_start;
+mod forwarded;
+mod jwt;
 mod manifests;
+mod pages;
 mod people;
+mod realms;
 mod routes;
 mod signatures;
 mod sigv4;
+mod site;
 mod strangers;
+mod tokens;
 mod uploads;
 
 use std::io::Write as _;
