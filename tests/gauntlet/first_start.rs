@@ -27,9 +27,9 @@ const USUAL: [(&str, &str); 12] = [
 ];
 
 /// A server in a folder, and what it wrote until it was ended.
-struct Run {
+pub(crate) struct Run {
     server: Process,
-    base: String,
+    pub(crate) base: String,
 }
 
 impl Run {
@@ -37,7 +37,12 @@ impl Run {
         let mut command = process::Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.envs(variables.iter().copied());
-        let mut server = Process::start(&command);
+        Self::of(&command)
+    }
+
+    /// One that is started by a command of the caller's.
+    pub(crate) fn of(command: &process::Command) -> Self {
+        let mut server = Process::start(command);
         let mut line = Vec::new();
         let stdout = server.child().stdout.as_mut().expect("piped");
         while line.last() != Some(&b'\n') {

@@ -65,7 +65,7 @@ fn no_answer_is_a_page_that_could_run_what_somebody_left() {
             "/v2/_catalog".to_owned(),
             "/events?after=oldest".to_owned(),
         ] {
-            for accept in ["text/html", "*/*", "text/event-stream;q=0.1, text/html"] {
+            for accept in ["text/html", "*/*"] {
                 let headers = [("Authorization", &*house.admin), ("Accept", accept)];
                 let answer = house.client.send("GET", &path, &headers, b"");
                 assert_eq!(answer.status, 200, "{path}: {answer:?}");
