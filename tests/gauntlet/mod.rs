@@ -5,11 +5,13 @@
 //! and writes the figures to the table.
 
 mod byways;
+mod canaries;
 mod doors;
 mod first_start;
 mod forwarded;
 mod inside;
 mod jwt;
+mod log_lines;
 mod manifests;
 mod pages;
 mod people;
