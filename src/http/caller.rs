@@ -282,8 +282,10 @@ fn is_host(text: &str) -> bool {
 }
 
 fn shown(parts: &Parts, need: Need) -> Shown {
-    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-        return authorization(value).unwrap_or(Shown::Malformed);
+    match authorization_header(&parts.headers) {
+        Ok(Some(value)) => return authorization(value).unwrap_or(Shown::Malformed),
+        Ok(None) => {}
+        Err(Twice) => return Shown::Malformed,
     }
     // A session is for the pages of administrators, not for the API of images.
     if matches!(need, Need::Registry(_) | Need::Queried(_) | Need::Login)
@@ -295,6 +297,20 @@ fn shown(parts: &Parts, need: Need) -> Shown {
     match peer.and_then(|peer| peer.certificate.clone()) {
         Some(name) => Shown::Certificate(name),
         None => Shown::Nothing,
+    }
+}
+
+/// `Authorization` stands in a request more than once.
+#[derive(Debug)]
+pub(super) struct Twice;
+
+/// The one `Authorization` of a request. Of two, a proxy in front may have judged the other one.
+pub(super) fn authorization_header(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Twice> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(Twice),
     }
 }
 

@@ -25,6 +25,27 @@ mod place;
 mod simulation;
 mod two_servers;
 
+mod byways;
+mod canaries;
+mod doors;
+mod first_start;
+mod forwarded;
+mod inside;
+mod jwt;
+mod log_lines;
+mod manifests;
+mod pages;
+mod people;
+mod realms;
+mod resolver;
+mod routes;
+mod signatures;
+mod sigv4;
+mod site;
+mod strangers;
+mod tokens;
+mod uploads;
+
 use std::io::Write as _;
 
 /// How much of each row runs.

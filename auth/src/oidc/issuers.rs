@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use wharf_storage::clock::Timestamp;
@@ -113,7 +113,12 @@ impl Issuers {
             }
         };
         let keys: JwkSet = self.read(&uri).await?;
-        Ok(keys.keys)
+        // A key that the issuer keeps for encryption proves nothing.
+        let signs = |key: &Jwk| {
+            let usage = key.common.public_key_use.as_ref();
+            usage.is_none_or(|usage| *usage == PublicKeyUse::Signature)
+        };
+        Ok(keys.keys.into_iter().filter(signs).collect())
     }
 
     async fn read<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FetchError> {

@@ -73,7 +73,9 @@ pub(crate) fn brings_its_own_key(header: &Header) -> bool {
         || header.jku.is_some()
         || header.x5u.is_some()
         || header.x5c.is_some()
-        || header.extras.inner().contains_key("crit")
+        || header.crit.is_some()
+        || header.enc.is_some()
+        || header.zip.is_some()
 }
 
 fn counts(claims: &Claims, service: &str, now: Timestamp) -> Result<(), TokenError> {

@@ -170,10 +170,9 @@ fn operation_name(parts: &Parts) -> Result<&str, Error> {
 /// Who signed the request, and for which region.
 fn identify(state: &Shared, parts: &Parts, body: &Bytes) -> Result<(Caller, String), Error> {
     let context = caller::context(state, parts);
-    let header = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let header = caller::authorization_header(&parts.headers);
+    let is_twice = header.is_err();
+    let header = header.ok().flatten().and_then(|value| value.to_str().ok());
     let authorization = header.map(Authorization::parse).transpose();
     let default = || state.settings.ecr.region.clone();
     if state.authority.is_open() {
@@ -186,6 +185,10 @@ fn identify(state: &Shared, parts: &Parts, body: &Bytes) -> Result<(Caller, Stri
             "the request is not signed with Signature Version 4",
         )
     };
+    if is_twice {
+        let message = "the request has several Authorization headers";
+        return Err(Error::new("IncompleteSignatureException", message));
+    }
     let authorization = authorization.map_err(|_| missing())?.ok_or_else(missing)?;
     if authorization.service != "ecr" {
         let message = "the credential is scoped to another service than ecr";

@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use super::descriptor::{Descriptor, unique_annotations};
 use super::digest::{Algorithm, Digest};
 use super::media_type::MediaType;
+use super::members;
 
 /// Why bytes are no manifest that the registry takes.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum ManifestError {
     /// It could be read as an image and as an index.
     #[error("a manifest has either manifests, or a config and layers, and not both")]
     Ambiguous,
+    /// It has layers in the way of before 2017.
+    #[error("fsLayers is a member of the first schema, which is not supported")]
+    FirstSchema,
     /// An image without a config.
     #[error("an image manifest has a config")]
     ConfigMissing,
@@ -103,7 +107,7 @@ pub struct Manifest {
     references: Vec<ContentReference>,
 }
 
-/// The members that the registry reads. `serde` refuses a member of these that stands twice.
+/// The members that the registry reads. Each stands once, as [`members`] has seen.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -127,6 +131,7 @@ impl Manifest {
     ///
     /// When the bytes are no manifest, or one that could be read in two ways.
     pub fn parse(bytes: Bytes, content_type: Option<&MediaType>) -> Result<Self, ManifestError> {
+        members::are_read_in_one_way(&bytes).map_err(ManifestError::Json)?;
         let document: Document = serde_json::from_slice(&bytes).map_err(ManifestError::Json)?;
         let media_type = document.resolve_type(content_type)?;
         document.check_shape(&media_type)?;
@@ -267,10 +272,12 @@ impl Document {
         }
         // What reads as an image to one client and as an index to another is a way to run
         // something else than what was checked (CVE-2021-41190).
-        let reads_as_image =
-            self.config.is_some() || self.layers.is_some() || self.fs_layers.is_some();
+        let reads_as_image = self.config.is_some() || self.layers.is_some();
         if self.manifests.is_some() && (reads_as_image || self.blobs.is_some()) {
             return Err(ManifestError::Ambiguous);
+        }
+        if self.fs_layers.is_some() {
+            return Err(ManifestError::FirstSchema);
         }
         if media_type.is_image() && self.config.is_none() {
             return Err(ManifestError::ConfigMissing);

@@ -8,6 +8,7 @@ mod descriptor;
 mod digest;
 mod manifest;
 mod media_type;
+mod members;
 mod name;
 mod reference;
 mod tag;
