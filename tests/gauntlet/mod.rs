@@ -7,6 +7,7 @@
 mod caller;
 mod clock;
 mod clocks;
+mod collecting;
 mod dice;
 mod kills;
 mod ledger;
