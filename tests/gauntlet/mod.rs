@@ -8,6 +8,8 @@ mod caller;
 mod clock;
 mod clocks;
 mod collecting;
+mod cutter;
+mod database;
 mod dice;
 mod kills;
 mod ledger;
