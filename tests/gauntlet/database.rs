@@ -30,7 +30,7 @@ fn a_database_that_restarts_under_load_loses_nothing() {
             std::thread::sleep(Duration::from_millis(200 + dice.below(300) as u64));
             match round % 3 {
                 0 | 1 => postgres.kill(),
-                _ => postgres.stop(),
+                _ => postgres.end("INT"),
             }
             says_so(&registry);
             postgres.start_again();

@@ -11,11 +11,13 @@ mod collecting;
 mod cutter;
 mod database;
 mod dice;
+mod faulty_store;
 mod kills;
 mod ledger;
 mod one_tag;
 mod place;
 mod simulation;
+mod store_faults;
 mod two_servers;
 
 use std::io::Write as _;

@@ -129,12 +129,8 @@ impl Postgres {
         self.end("KILL");
     }
 
-    /// Ends it in order, and its sessions with it.
-    pub(crate) fn stop(&self) {
-        self.end("INT");
-    }
-
-    fn end(&self, signal: &str) {
+    /// Ends it by a signal: `INT` ends its sessions, and then itself in order.
+    pub(crate) fn end(&self, signal: &str) {
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid"));
         let file = file.expect("it runs");
         let id = file.lines().next().expect("a process id").trim().to_owned();
