@@ -45,7 +45,8 @@ impl Caller {
         // A server that refuses a body early closes before it has all of it; its answer counts.
         let sent = connection.get_mut().write_all(&request);
         let answer = read(&mut connection, method).map_err(|error| sent.err().unwrap_or(error))?;
-        if answer.header("connection") != Some("close") {
+        // A server that refused without reading the body closes without saying so.
+        if answer.status < 400 && answer.header("connection") != Some("close") {
             self.connection = Some(connection);
         }
         Ok(answer)

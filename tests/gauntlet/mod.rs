@@ -17,12 +17,17 @@ mod power;
 mod caller;
 mod clock;
 mod clocks;
+mod collecting;
+mod cutter;
+mod database;
 mod dice;
+mod faulty_store;
 mod kills;
 mod ledger;
 mod one_tag;
 mod place;
 mod simulation;
+mod store_faults;
 mod two_servers;
 
 mod byways;

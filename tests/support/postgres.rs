@@ -126,10 +126,15 @@ impl Postgres {
 
     /// Ends it at once, as a crash does: nothing is written that was not.
     pub(crate) fn kill(&self) {
+        self.end("KILL");
+    }
+
+    /// Ends it by a signal: `INT` ends its sessions, and then itself in order.
+    pub(crate) fn end(&self, signal: &str) {
         let file = fs::read_to_string(self.folder.join("data/postmaster.pid"));
         let file = file.expect("it runs");
         let id = file.lines().next().expect("a process id").trim().to_owned();
-        succeeds(Command::new("kill").args(["-s", "KILL", &id]));
+        succeeds(Command::new("kill").args(["-s", signal, &id]));
         let deadline = Instant::now() + PATIENCE;
         while self.answers() {
             assert!(Instant::now() < deadline, "it still answers");

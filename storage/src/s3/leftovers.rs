@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::{failed, unavailable};
-use super::{Shared, WHOLE, place};
+use super::{Shared, WHOLE, place, records};
 use crate::blob::{Error, Location};
 use crate::clock::Timestamp;
 use crate::upload::{Leftover, UploadId};
@@ -147,9 +147,14 @@ pub(super) async fn abort(shared: &Shared, id: UploadId, multipart: &str) -> Res
     }
 }
 
-/// Whether an upload became a blob. One that the database doesn't know was perhaps known to another
-/// database, which is lost, or to this one after its backup.
-pub(super) async fn is_whole(shared: &Shared, id: UploadId) -> Result<bool, Error> {
+/// Whether an object is the blob that its upload became, as far as the index tells. One that the
+/// database doesn't know was perhaps known to another database, which is lost, or to this one after
+/// its backup. What such an upload has besides is needed by nobody.
+pub(super) async fn is_blob(
+    shared: &Shared,
+    id: UploadId,
+    location: &Location,
+) -> Result<bool, Error> {
     let path = shared.index_path(id);
     let look = || async {
         match shared.requests.s3.head(&path).await {
@@ -158,9 +163,14 @@ pub(super) async fn is_whole(shared: &Shared, id: UploadId) -> Result<bool, Erro
             Err(error) => Err(failed("look at", &path, error)),
         }
     };
-    let is_whole = shared.requests.patiently(look).await?;
-    if is_whole {
-        tracing::warn!(upload = %id, "the database doesn't know a blob that lies in the bucket");
+    if !shared.requests.patiently(look).await? {
+        return Ok(false);
     }
-    Ok(is_whole)
+    // One that can't be read may name this object.
+    let index = records::read_index(shared, &path).await?;
+    if index.is_some_and(|blob| blob.location != *location) {
+        return Ok(false);
+    }
+    tracing::warn!(upload = %id, "the database doesn't know a blob that lies in the bucket");
+    Ok(true)
 }

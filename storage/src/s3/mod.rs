@@ -357,7 +357,7 @@ impl UploadStore for S3Store {
         match leftover {
             Leftover::Upload(id) => self.discard(*id, None).await?,
             Leftover::Object(id, location) => {
-                if leftovers::is_whole(&self.shared, *id).await? {
+                if leftovers::is_blob(&self.shared, *id, location).await? {
                     return Ok(false);
                 }
                 self.shared.delete(vec![self.shared.path(location)]).await?;

@@ -39,6 +39,7 @@ pub(super) async fn open(
         });
     }
     let whole = range.end - range.start;
+    let is_long_enough = got.meta.size >= range.end;
     let name = location.to_string();
     let bytes = got.into_stream();
     let counted = stream::try_unfold((bytes, 0), move |(mut bytes, mut read)| {
@@ -54,6 +55,11 @@ pub(super) async fn open(
                     Ok(Some((chunk, (bytes, read))))
                 }
                 Some(Err(error)) => Err(failed("read", &name, error)),
+                // The object has the rest, so only this answer lacks it.
+                None if read < whole && is_long_enough => {
+                    let source = "its answer ended too early";
+                    Err(super::error::unavailable("read", name, source))
+                }
                 None if read < whole => Err(Error::Short {
                     name,
                     actual: start + read,

@@ -49,7 +49,8 @@ pub(super) fn stored(store: &S3Store) -> StoredBlobs {
         .boxed()
 }
 
-async fn read_index(shared: &Shared, path: &Path) -> Result<Option<StoredBlob>, Error> {
+/// What an index says; nothing where it is gone, or can't be read.
+pub(super) async fn read_index(shared: &Shared, path: &Path) -> Result<Option<StoredBlob>, Error> {
     let bytes = match read(shared, path).await {
         Ok(bytes) => bytes,
         Err(Error::NotFound { .. }) => return Ok(None),

@@ -222,6 +222,29 @@ async fn the_index_says_what_a_blob_is_and_goes_with_it() {
 }
 
 #[tokio::test]
+async fn pieces_that_a_blob_was_made_of_go_and_the_blob_stays() {
+    let bucket = Bucket::new();
+    let store = open(&bucket).await;
+    let id = new_id();
+    let mut progress = Progress::start(Algorithm::Sha256);
+    for _ in 0..2 {
+        let sent = send(&store, id, progress, content(1000)).await;
+        progress = sent.expect("sent");
+    }
+    let digest = progress.hasher.digest();
+    let location = store.finish(id, &progress, &digest).await;
+    let location = location.expect("finished");
+    // The server ends before it has settled the upload.
+    let later = now().after(Duration::from_secs(60));
+    for leftover in store.leftovers(None, later).await.expect("listed") {
+        store.drop_leftover(&leftover).await.expect("looked at");
+    }
+    let left = store.leftovers(None, later).await.expect("listed");
+    let expected = Leftover::Object(id, location);
+    assert_eq!(left, [expected], "the blob alone is left");
+}
+
+#[tokio::test]
 async fn a_bucket_that_does_not_answer_is_told_and_no_secret_is() {
     let bucket = Bucket::new();
     let mut wrong = settings(&bucket);
