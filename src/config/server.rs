@@ -47,7 +47,7 @@ impl Default for Server {
             external_url: String::new(),
             trusted_proxies: Vec::new(),
             shutdown_grace: Span::new(Duration::from_secs(30)),
-            header_timeout: Span::new(Duration::from_secs(15)),
+            header_timeout: Span::new(Duration::from_secs(10)),
             idle_timeout: Span::new(Duration::from_secs(120)),
             max_connections: 20_000,
             max_header_bytes: Size::new(64 << 10),

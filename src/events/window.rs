@@ -11,11 +11,11 @@
 //! # Failures
 //!
 //! An event that fails is tried again after 1 s, 2 s, 4 s, … up to an hour, each time between half
-//! of that and all of it. As long as nothing but failures came, one delivery is tried at a time, with
-//! pauses up to half a minute between, so a target that comes back is noticed soon and one that is
-//! down is not stormed: where nothing else is left to try, the event whose turn comes next is tried
-//! before its time. When a target that was down takes something, all that failed meanwhile goes at
-//! once.
+//! of that and all of it. A target counts as down when some failures came in a row. Then one delivery
+//! is tried at a time, with pauses up to half a minute between, so a target that comes back is noticed
+//! soon and one that is down is not stormed: where nothing else is left to try, the event whose turn
+//! comes next is tried before its time. When a target that was down takes something, all that failed
+//! meanwhile goes at once.
 //!
 //! # Giving up
 //!
@@ -174,9 +174,9 @@ impl Window {
     }
 
     fn at_once(&self) -> usize {
-        match self.failures_in_row {
-            0 => AT_ONCE,
-            _ => 1,
+        match self.is_down() {
+            false => AT_ONCE,
+            true => 1,
         }
     }
 
@@ -186,9 +186,9 @@ impl Window {
             return None;
         }
         // Letters have places of their own; where there is one place for all, it is for the log.
-        let next = match self.failures_in_row {
-            0 => self.letters.next().or_else(|| self.next_of_log(now)),
-            _ => self.next_of_log(now).or_else(|| self.letters.next()),
+        let next = match self.is_down() {
+            false => self.letters.next().or_else(|| self.next_of_log(now)),
+            true => self.next_of_log(now).or_else(|| self.letters.next()),
         };
         self.busy += usize::from(next.is_some());
         next
@@ -199,13 +199,13 @@ impl Window {
             let first = later.first();
             first.is_some_and(|(due, _)| *due <= now)
         };
-        if self.failures_in_row == 0 {
+        if !self.is_down() {
             while is_due(&self.later) {
                 let (_, seq) = self.later.pop_first()?;
                 self.ready.insert(seq);
             }
         }
-        // An endpoint that fails is tried with what it hasn't seen yet, where there is such: one
+        // An endpoint that is down is tried with what it hasn't seen yet, where there is such: one
         // event that it can't take would keep the others waiting else.
         let seq = match self.ready.pop_first() {
             Some(seq) => seq,
@@ -287,7 +287,11 @@ impl Window {
             }
         }
         self.failures_in_row = self.failures_in_row.saturating_add(1);
-        let probe = pause(u64::from(self.failures_in_row), jitter).min(LONGEST_PROBE);
+        // One that takes others has only this event waiting, unless it asked for a pause.
+        let probe = match self.is_down() {
+            true => pause(u64::from(self.failures_in_row), jitter).min(LONGEST_PROBE),
+            false => Duration::ZERO,
+        };
         let until = now.after(after.unwrap_or(probe));
         self.paused_until = self.paused_until.max(until);
         if next.source == Source::Letters {

@@ -6,6 +6,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | `document` | the body, read within bounds |
 //! | `model` | what is wrong with an input, by the service's own model |
 //! | `error` | failures in the protocol's form |
 //! | `input` | members of an input as parsed types |
@@ -15,6 +16,7 @@
 //!
 //! `docs/ecr.md` says of each operation what it does here, and what differs from AWS.
 
+mod document;
 pub mod download;
 mod error;
 mod input;
@@ -50,9 +52,6 @@ use crate::audit::Outcome;
 use crate::metrics::OperationOutcome;
 use crate::registry::{Pusher, Requester};
 
-/// A layer part of 20 MiB is 28 MB of base64.
-const LONGEST_BODY: usize = 32 << 20;
-
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921.";
 
@@ -84,11 +83,10 @@ pub(super) async fn post(State(state): State<Shared>, request: Request) -> Respo
 async fn answer(state: Shared, request: Request) -> Result<Value, Error> {
     let (parts, body) = request.into_parts();
     let name = operation_name(&parts)?;
-    let body = to_bytes(body, LONGEST_BODY).await.map_err(|_| {
-        Error::new(
-            "SerializationException",
-            format!("the body has at most {LONGEST_BODY} bytes"),
-        )
+    let longest = document::longest(name);
+    let body = to_bytes(body, longest).await.map_err(|_| {
+        let message = format!("the body has at most {longest} bytes");
+        Error::new("SerializationException", message)
     })?;
     let (caller, region) = identify(&state, &parts, &body).inspect_err(|error| {
         let id = request_id(&parts);
@@ -129,7 +127,7 @@ async fn carry_out(
     let name = call.operation;
     let action: Action = format!("ecr:{name}").parse().map_err(|_| unknown())?;
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
-    let value: Value = serde_json::from_slice(text)
+    let value = document::parse(text)
         .map_err(|error| Error::new("SerializationException", error.to_string()))?;
     if let Some(fault) = MODEL.fault(operation, &value) {
         return Err(Error::new(operation.invalid(), fault));

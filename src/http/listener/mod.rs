@@ -10,10 +10,12 @@
 //! | `accept` | takes connections, also when that fails for a while |
 //! | [`tls`] | certificates, and who a client's certificate names |
 //! | `stream` | a connection, encrypted or not |
+//! | `connection` | HTTP on it, and what is kept while nothing is asked |
 //! | `patience` | ends a connection on which nothing comes or goes for too long |
 //! | `door` | what every request passes before the server's own service |
 
 mod accept;
+mod connection;
 mod door;
 mod patience;
 mod stream;
@@ -25,24 +27,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::Request;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use self::connection::Protocol;
 use self::door::Door;
 use self::patience::{Activity, Patience, Patient};
 use self::stream::Stream;
 use self::tls::Tls;
 use crate::config;
 use crate::shutdown::Shutdown;
-
-/// How many bytes a client of HTTP/2 may have under way to us, for each stream and for all.
-const WINDOW_BYTES: u32 = 4 << 20;
 
 /// The peer of a connection, an extension of each of its requests.
 #[derive(Clone, Debug)]
@@ -68,22 +65,21 @@ pub async fn serve<S>(
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let protocol = Arc::new(protocol(config));
+    let protocol = Arc::new(Protocol::new(config));
     let places = Arc::new(Semaphore::new(config.max_connections));
     let patience = Patience {
         head: config.header_timeout.duration(),
         idle: config.idle_timeout.duration(),
     };
-    let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
     loop {
         let (stream, address, place) = tokio::select! {
             accepted = accept::next(&listener, &places) => accepted,
             () = shutdown.wished() => break,
         };
         let activity = Arc::new(Activity::default());
-        let (protocol, watcher, cut) = (Arc::clone(&protocol), graceful.watcher(), cut.clone());
+        let (protocol, stopping, cut) = (Arc::clone(&protocol), stopping.clone(), cut.clone());
         let (service, config) = (service.clone(), config.clone());
         let acceptor = tls.as_ref().map(|tls| tls.acceptor());
         connections.spawn(async move {
@@ -95,7 +91,9 @@ pub async fn serve<S>(
             let stream = match acceptor {
                 None => Stream::Plain(stream),
                 Some(acceptor) => {
-                    let shaken = tokio::time::timeout(patience.head, acceptor.accept(stream));
+                    // Its state is large, and gone when the client has shaken hands.
+                    let accept = Box::pin(acceptor.accept(stream));
+                    let shaken = tokio::time::timeout(patience.head, accept);
                     let Ok(Ok(stream)) = shaken.await else {
                         tracing::debug!(%address, "a client does not speak TLS, or not in time");
                         return;
@@ -106,9 +104,9 @@ pub async fn serve<S>(
                     Stream::Encrypted(Box::new(stream))
                 }
             };
-            let stream = TokioIo::new(Patient::new(stream, Arc::clone(&activity), patience));
-            let door = Door::new(service, peer, activity, &config);
-            let connection = watcher.watch(protocol.serve_connection(stream, door));
+            let stream = Patient::new(stream, Arc::clone(&activity), patience);
+            let door = Door::new(service, peer, Arc::clone(&activity), &config);
+            let connection = protocol.speak(stream, door, &activity, &stopping);
             if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
                 tracing::debug!(%address, %error, "a connection ended badly");
             }
@@ -116,8 +114,10 @@ pub async fn serve<S>(
         });
     }
     drop(listener);
+    stopping.cancel();
+    connections.close();
     let grace = config.shutdown_grace.duration();
-    if !Shutdown::within(grace, graceful.shutdown()).await {
+    if !Shutdown::within(grace, connections.wait()).await {
         let cut_off = connections.len();
         tracing::warn!(
             cut_off,
@@ -125,28 +125,7 @@ pub async fn serve<S>(
         );
     }
     cut.cancel();
-    connections.close();
     connections.wait().await;
-}
-
-fn protocol(config: &config::Server) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    let header_bytes = config.max_header_bytes.in_memory();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        // It counts the time between requests too; `patience` tells the two apart.
-        .header_read_timeout(None)
-        .max_headers(config.max_headers)
-        .max_buf_size(header_bytes);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(config.header_timeout.duration())
-        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES);
-    builder
 }
 
 #[cfg(test)]

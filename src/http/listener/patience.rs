@@ -12,21 +12,34 @@
 //! come is [`steady`](crate::http::steady)'s matter. In HTTP/2, whose frames come between requests
 //! too, only the first head and idleness count.
 //!
+//! It also tells the versions of HTTP apart by what comes first, and knows whether a connection may
+//! rest: all was answered and has gone out, and nothing of a next request has come.
+//!
 //! Timers are moved only when they fire or have to fire earlier, so that a busy connection pays a
 //! comparison for each wait and no more.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// How an HTTP/2 connection begins; no method of HTTP/1.1 does.
-const HTTP2_PREFACE: &[u8] = b"PRI";
+/// How an HTTP/2 connection begins; no request of HTTP/1.1 does.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How many bytes are read at first.
+const GREETING: usize = 1024;
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    Http2,
+}
 
 /// How long the waits may be.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +55,10 @@ pub(super) struct Patience {
 pub(super) struct Activity {
     in_flight: AtomicUsize,
     ended: AtomicUsize,
+    /// Whether all that was written has gone out.
+    is_flushed: AtomicBool,
+    /// Whether some of a head has come.
+    is_begun: AtomicBool,
 }
 
 /// A request in flight, until this is dropped.
@@ -52,7 +69,17 @@ impl Activity {
     /// A request begins.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.is_begun.store(false, Ordering::Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    /// How many requests have ended, where nothing is in flight, half sent or half read.
+    pub(super) fn quiet_after(&self) -> Option<usize> {
+        let is_quiet = !self.is_busy()
+            && self.is_flushed.load(Ordering::Relaxed)
+            && !self.is_begun.load(Ordering::Relaxed);
+        let ended = self.ended.load(Ordering::Relaxed);
+        (is_quiet && ended > 0).then_some(ended)
     }
 
     fn is_busy(&self) -> bool {
@@ -85,6 +112,8 @@ pub(super) struct Patient<IO> {
     activity: Arc<Activity>,
     patience: Patience,
     is_http2: bool,
+    /// What was read, and not yet handed on.
+    kept: Vec<u8>,
     phase: Phase,
     since: Instant,
     /// How many requests had ended when `phase` was last looked at.
@@ -102,6 +131,7 @@ impl<IO> Patient<IO> {
             activity,
             patience,
             is_http2: false,
+            kept: Vec::new(),
             phase: Phase::Fresh,
             since: Instant::now(),
             ended: 0,
@@ -123,14 +153,15 @@ impl<IO> Patient<IO> {
 
     fn notice_bytes(&mut self, bytes: &[u8]) {
         self.notice_ends();
-        if bytes.is_empty() || self.activity.is_busy() {
+        if bytes.is_empty() {
             return;
         }
+        if self.activity.is_busy() {
+            return;
+        }
+        self.activity.is_begun.store(true, Ordering::Relaxed);
         match self.phase {
-            Phase::Fresh => {
-                self.is_http2 = bytes.starts_with(HTTP2_PREFACE);
-                self.phase = Phase::Head;
-            }
+            Phase::Fresh => self.phase = Phase::Head,
             Phase::Idle if !self.is_http2 => {
                 self.phase = Phase::Head;
                 self.since = Instant::now();
@@ -148,6 +179,64 @@ impl<IO> Patient<IO> {
             Phase::Idle => self.since + self.patience.idle,
         };
         poll_deadline(&mut self.read_timer, deadline, context)
+    }
+
+    /// Waits for the first bytes of what comes next, and tells which version they begin: none, where
+    /// nothing comes any more.
+    pub(super) async fn greeting(&mut self) -> io::Result<Option<Version>>
+    where
+        IO: AsyncRead + Unpin,
+    {
+        let is_first = self.phase == Phase::Fresh;
+        loop {
+            let is_undecided = is_first && HTTP2_PREFACE.starts_with(&self.kept);
+            if is_first && self.kept.starts_with(HTTP2_PREFACE) {
+                self.is_http2 = true;
+                return Ok(Some(Version::Http2));
+            }
+            if !self.kept.is_empty() && !is_undecided {
+                return Ok(Some(Version::Http1));
+            }
+            let came = poll_fn(|context| self.poll_more(context)).await?;
+            if came == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Keeps bytes for the next reads. A head that came in part with the request before begins now.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        self.notice_bytes(bytes);
+    }
+
+    /// Reads some bytes and keeps them; tells how many.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>>
+    where
+        IO: AsyncRead + Unpin,
+    {
+        let mut bytes = [0; GREETING];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(self.poll_stream(context, &mut buffer))?;
+        self.kept.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_stream(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        IO: AsyncRead + Unpin,
+    {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if outcome.is_pending() {
+            return self.poll_read_patience(context).map(Err);
+        }
+        self.notice_bytes(&buffer.filled()[before..]);
+        outcome
     }
 
     fn poll_write_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
@@ -172,7 +261,7 @@ impl<IO> Patient<IO> {
 
 /// Ready when the deadline has passed. The timer may stand at an earlier time than the deadline;
 /// it is only moved when it has fired there for nothing, or stands too late.
-fn poll_deadline(
+pub(super) fn poll_deadline(
     timer: &mut Option<Pin<Box<Sleep>>>,
     deadline: Instant,
     context: &mut Context<'_>,
@@ -196,13 +285,17 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Patient<IO> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if outcome.is_pending() {
-            return self.poll_read_patience(context).map(Err);
+        if self.kept.is_empty() {
+            return self.poll_stream(context, buffer);
         }
-        self.notice_bytes(&buffer.filled()[before..]);
-        outcome
+        let length = self.kept.len().min(buffer.remaining());
+        buffer.put_slice(&self.kept[..length]);
+        self.kept.drain(..length);
+        if self.kept.is_empty() {
+            // A connection may rest for long.
+            self.kept = Vec::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -212,6 +305,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.activity.is_flushed.store(false, Ordering::Relaxed);
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.judge_write(outcome, context)
     }
@@ -221,6 +315,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.activity.is_flushed.store(false, Ordering::Relaxed);
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.judge_write(outcome, context)
     }
@@ -231,6 +326,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Patient<IO> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(context);
+        let is_flushed = matches!(outcome, Poll::Ready(Ok(())));
+        self.activity
+            .is_flushed
+            .store(is_flushed, Ordering::Relaxed);
         self.judge_write(outcome, context)
     }
 

@@ -87,13 +87,12 @@ async fn a_request_in_flight_may_take_long() {
 #[tokio::test(start_paused = true)]
 async fn the_frames_of_an_idle_http2_connection_begin_no_head() {
     let (mut client, mut server, activity) = connection();
-    hear(
-        &mut client,
-        &mut server,
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    )
-    .await;
+    client.write_all(HTTP2_PREFACE).await.expect("sent");
+    let version = server.greeting().await.expect("it comes");
+    assert_eq!(version, Some(Version::Http2));
     drop(activity.begin());
+    let mut preface = [0; HTTP2_PREFACE.len()];
+    server.read_exact(&mut preface).await.expect("it is kept");
     hear(&mut client, &mut server, b"a ping").await;
     assert_eq!(gives_up_after(&mut server).await, 120);
 }
@@ -109,4 +108,52 @@ async fn a_peer_that_takes_nothing_of_an_answer_is_given_up() {
         .expect_err("nobody reads");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert_eq!(began.elapsed().as_secs(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_rest_when_all_has_gone_out_and_nothing_has_come() {
+    let (mut client, mut server, activity) = connection();
+    assert_eq!(activity.quiet_after(), None, "nothing was asked yet");
+    hear(&mut client, &mut server, b"GET").await;
+    let request = activity.begin();
+    server.write_all(b"answer").await.expect("sent");
+    server.flush().await.expect("sent");
+    assert_eq!(activity.quiet_after(), None, "it is in flight");
+    server.write_all(b"more").await.expect("sent");
+    drop(request);
+    assert_eq!(activity.quiet_after(), None, "it may not have gone out");
+    server.flush().await.expect("sent");
+    assert_eq!(activity.quiet_after(), Some(1));
+    client.write_all(b"GET").await.expect("sent");
+    let version = server.greeting().await.expect("it comes");
+    assert_eq!(version, Some(Version::Http1));
+    assert_eq!(activity.quiet_after(), None, "the next one begins");
+    let mut heard = [0; 3];
+    server.read_exact(&mut heard).await.expect("it is kept");
+    assert_eq!(&heard, b"GET");
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_are_told_apart_however_their_first_bytes_come() {
+    for (pieces, version) in [
+        (
+            &["P", "RI * HTTP/2.0\r\n\r\nS", "M\r\n\r\nmore"][..],
+            Some(Version::Http2),
+        ),
+        (&["P", "RI", " * HTTP/1.1\r\n"], Some(Version::Http1)),
+        (&["POST /"], Some(Version::Http1)),
+        (&["PRI"], None),
+        (&[], None),
+    ] {
+        let (mut client, mut server, _) = connection();
+        let sent = async {
+            for piece in pieces {
+                client.write_all(piece.as_bytes()).await.expect("sent");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(client);
+        };
+        let (found, ()) = tokio::join!(server.greeting(), sent);
+        assert_eq!(found.expect("nothing fails"), version, "{pieces:?}");
+    }
 }

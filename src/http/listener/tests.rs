@@ -6,6 +6,7 @@ use axum::Router;
 use axum::routing::get;
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -195,4 +196,60 @@ async fn a_connection_over_the_limit_waits_for_a_place() {
     server.finish.add_permits(1);
     drop(first);
     assert_eq!(status(&soon(second).await.expect("no panic")), "200");
+}
+
+/// Reads one answer with a body of five bytes, and gives both.
+async fn hello(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"hello") {
+        let length = soon(stream.read_buf(&mut text)).await.expect("it is read");
+        assert!(length > 0, "the connection ended");
+    }
+    String::from_utf8(text).expect("text")
+}
+
+#[tokio::test]
+async fn a_connection_that_rested_goes_on_where_it_was() {
+    let server = Server::start(|_| {}).await;
+    let request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut stream = server.say(request).await;
+    assert_eq!(status(&hello(&mut stream).await), "200");
+    for piece in [request.len(), 1, 20] {
+        tokio::time::sleep(connection::REST_AFTER * 2).await;
+        let (first, second) = request.split_at(piece);
+        stream
+            .write_all(first.as_bytes())
+            .await
+            .expect("it is sent");
+        tokio::task::yield_now().await;
+        stream
+            .write_all(second.as_bytes())
+            .await
+            .expect("it is sent");
+        assert_eq!(status(&hello(&mut stream).await), "200");
+    }
+    // One that rests ends with the server.
+    tokio::time::sleep(connection::REST_AFTER * 2).await;
+    server.shutdown.token().cancel();
+    assert_eq!(rest(stream).await, "");
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn half_a_head_behind_a_request_has_the_time_of_a_head() {
+    let short = Span::new(connection::REST_AFTER * 2);
+    let server = Server::start(|config| config.header_timeout = short).await;
+    let text = "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHo";
+    let mut stream = server.say(text).await;
+    assert_eq!(status(&hello(&mut stream).await), "200");
+    assert_eq!(rest(stream).await, "");
+
+    let mut stream = server.say(text).await;
+    assert_eq!(status(&hello(&mut stream).await), "200");
+    tokio::time::sleep(connection::REST_AFTER * 3 / 2).await;
+    stream
+        .write_all(b"st: x\r\n\r\n")
+        .await
+        .expect("it is sent");
+    assert_eq!(status(&hello(&mut stream).await), "200");
 }
