@@ -91,13 +91,22 @@ impl Registry {
             let Some(last) = page.last().map(Leftover::upload) else {
                 return Ok((removed, mark));
             };
+            // All that an upload has stands in one page.
+            let mut looked_at = mark;
             for leftover in page {
+                if !is_open && looked_at != Some(leftover.upload()) {
+                    mark = looked_at;
+                }
+                looked_at = Some(leftover.upload());
+                // A long upload, or a request that came late, leaves something younger than what
+                // uploads left that began behind it.
+                is_open |= matches!(leftover, Leftover::Young(_));
                 removed += u64::from(self.remove_leftover(&leftover).await?);
                 // An upload that still goes on may leave something later.
                 is_open |= self.metadata.upload(leftover.upload()).await?.is_some();
-                if !is_open {
-                    mark = Some(leftover.upload());
-                }
+            }
+            if !is_open {
+                mark = looked_at;
             }
             after = Some(last);
         }
@@ -105,6 +114,9 @@ impl Registry {
 
     /// Removes what was left behind, unless a row knows it.
     async fn remove_leftover(&self, leftover: &Leftover) -> Result<bool, Error> {
+        if let Leftover::Young(_) = leftover {
+            return Ok(false);
+        }
         // In this order: the row of the upload goes in the transaction that makes the blob's.
         if self.metadata.upload(leftover.upload()).await?.is_some() {
             return Ok(false);

@@ -163,7 +163,7 @@ fn push_and_delete(registry: &Registry, setting: &Setting) -> String {
     );
     format!(
         "{} images over {CLIENTS} clients: {uploads} blobs uploaded, {} found there, {} mounted, {} \
-         images deleted, {} read whole, 0 broken; {} pushes took too long and were made again",
+         images deleted, {} read whole, 0 broken; {} pushes were refused or too slow, and made again",
         setting.images,
         sum(|tally| tally.known),
         sum(|tally| tally.mounts),

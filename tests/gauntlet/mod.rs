@@ -3,53 +3,6 @@
 //! Each row of `docs/reliability.md` has its test here, written from what has to hold and not from
 //! the code. The short form is a part of every run of the tests; `make gauntlet` runs the long one
 //! and writes the figures to the table.
-//!
-//! | module | what it asks |
-//! |---|---|
-//! | `acknowledged` | what a repository was told to keep, and whether it is there |
-//! | `faulty_disk` | a disk that loses what was not synced, and fails when it is told to |
-//! | `power` | the power fails |
-
-mod acknowledged;
-mod faulty_disk;
-mod power;
-
-mod caller;
-mod clock;
-mod clocks;
-mod collecting;
-mod cutter;
-mod database;
-mod dice;
-mod faulty_store;
-mod kills;
-mod ledger;
-mod one_tag;
-mod place;
-mod simulation;
-mod store_faults;
-mod two_servers;
-
-mod byways;
-mod canaries;
-mod doors;
-mod first_start;
-mod forwarded;
-mod inside;
-mod jwt;
-mod log_lines;
-mod manifests;
-mod pages;
-mod people;
-mod realms;
-mod resolver;
-mod routes;
-mod signatures;
-mod sigv4;
-mod site;
-mod strangers;
-mod tokens;
-mod uploads;
 
 use std::io::Write as _;
 

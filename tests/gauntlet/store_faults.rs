@@ -34,6 +34,10 @@ fn a_store_that_fails_changes_no_byte_and_loses_no_push() {
     let mut cases: Vec<Case> = Vec::new();
     for kind in Kind::ALL {
         for fault in Fault::ALL {
+            // S3 documents that of no other request.
+            if fault == Fault::ErrorWith200 && kind != Kind::Complete {
+                continue;
+            }
             cases.extend([1, usize::MAX].map(|times| (kind, fault, times)));
         }
     }

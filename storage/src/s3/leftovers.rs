@@ -31,7 +31,8 @@ const PAGE: usize = 1000;
 /// would keep us busy for ever.
 const MOST_PAGES: usize = 1000;
 
-/// The objects of uploads behind `after` that were written before `until`.
+/// The objects of uploads behind `after` that were begun before `until`, and which of them were
+/// written later.
 pub(super) async fn objects(
     shared: &Shared,
     after: Option<UploadId>,
@@ -55,9 +56,11 @@ pub(super) async fn objects(
         if found.len() >= PAGE && last != Some(id) {
             break;
         }
-        if object.last_modified.timestamp_micros() < until.as_micros() {
-            found.push(Leftover::Object(id, location));
-        }
+        let is_old = object.last_modified.timestamp_micros() < until.as_micros();
+        found.push(match is_old {
+            true => Leftover::Object(id, location),
+            false => Leftover::Young(id),
+        });
     }
     Ok(found)
 }

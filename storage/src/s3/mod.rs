@@ -355,6 +355,7 @@ impl UploadStore for S3Store {
 
     async fn drop_leftover(&self, leftover: &Leftover) -> Result<bool, Error> {
         match leftover {
+            Leftover::Young(_) => return Ok(false),
             Leftover::Upload(id) => self.discard(*id, None).await?,
             Leftover::Object(id, location) => {
                 if leftovers::is_blob(&self.shared, *id, location).await? {

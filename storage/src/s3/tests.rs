@@ -245,6 +245,25 @@ async fn pieces_that_a_blob_was_made_of_go_and_the_blob_stays() {
 }
 
 #[tokio::test]
+async fn what_an_old_upload_wrote_lately_is_told_and_stays() {
+    let store = open(&Bucket::new()).await;
+    let long_ago = now().before(Duration::from_secs(600));
+    let id = UploadId::first_at(long_ago);
+    let start = Progress::start(Algorithm::Sha256);
+    let progress = send(&store, id, start, content(10)).await.expect("sent");
+    let until = now().before(Duration::from_secs(60));
+    let listed = store.leftovers(None, until).await.expect("listed");
+    assert_eq!(listed, [Leftover::Young(id)]);
+    let dropped = store.drop_leftover(&listed[0]).await.expect("looked at");
+    assert!(!dropped, "it may be needed");
+    let digest = progress.hasher.digest();
+    store
+        .finish(id, &progress, &digest)
+        .await
+        .expect("finished");
+}
+
+#[tokio::test]
 async fn a_bucket_that_does_not_answer_is_told_and_no_secret_is() {
     let bucket = Bucket::new();
     let mut wrong = settings(&bucket);

@@ -54,6 +54,8 @@ pub enum Leftover {
     Object(UploadId, Location),
     /// A multipart of an upload, by the store's name for it.
     Multipart(UploadId, String),
+    /// Something that is too young to be dropped, and may be needless later.
+    Young(UploadId),
 }
 
 impl Leftover {
@@ -61,7 +63,9 @@ impl Leftover {
     #[must_use]
     pub const fn upload(&self) -> UploadId {
         match self {
-            Self::Upload(id) | Self::Object(id, _) | Self::Multipart(id, _) => *id,
+            Self::Upload(id) | Self::Object(id, _) | Self::Multipart(id, _) | Self::Young(id) => {
+                *id
+            }
         }
     }
 }
