@@ -8,9 +8,9 @@ use super::model::{BLOBS, Fate, GRACE, IMAGES, KEEP_DELETED, Model, REPOSITORIES
 use super::{Step, Torn};
 use crate::api::http::Answer;
 use crate::api::{IMAGE, digest};
-use crate::gauntlet::caller::Caller;
-use crate::gauntlet::clock::Clock;
-use crate::gauntlet::dice::Dice;
+use crate::gauntlet::crashes::caller::Caller;
+use crate::gauntlet::crashes::clock::Clock;
+use crate::gauntlet::crashes::dice::Dice;
 use crate::support::{Registry, wait};
 
 /// What a run had.

@@ -4,7 +4,7 @@
 //! A blob has to be there while an image names it that is there, and for as long as was promised to
 //! whoever pushed it or was told of it; after that it may be there or not.
 
-use crate::gauntlet::dice::Dice;
+use crate::gauntlet::crashes::dice::Dice;
 
 pub(super) const REPOSITORIES: usize = 3;
 pub(super) const BLOBS: usize = 8;
