@@ -189,6 +189,11 @@ impl Registry {
         true
     }
 
+    /// Configures the next start.
+    pub(crate) fn configure(&mut self, name: &str, value: &str) {
+        self.command.env(name, value);
+    }
+
     /// The base address, `http://127.0.0.1:PORT`.
     pub(crate) fn base(&self) -> &str {
         &self.base

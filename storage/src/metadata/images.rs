@@ -1,5 +1,7 @@
 //! Images as lists of them tell: their tags, their times, their storage class.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use super::error::Error;
@@ -99,9 +101,27 @@ impl Metadata {
                  ORDER BY digest LIMIT $3",
                 &[repository_id.into(), after.as_str().into(), limit.into()],
             )?;
-            rows.into_iter()
-                .map(|row| image(transaction, row))
-                .collect()
+            // One query for the tags of all of them: each one is a way to the database.
+            let tagged = transaction.query(
+                "SELECT manifest_id, name FROM tags WHERE manifest_id IN
+                    (SELECT id FROM manifests
+                     WHERE repository_id = $1 AND digest > $2 AND deleted_at IS NULL
+                     ORDER BY digest LIMIT $3)
+                 ORDER BY name",
+                &[repository_id.into(), after.as_str().into(), limit.into()],
+            )?;
+            let mut tags: HashMap<i64, Vec<Tag>> = HashMap::new();
+            for mut row in tagged {
+                let id = row.integer("a manifest's id")?;
+                tags.entry(id).or_default().push(row.parsed("a tag")?);
+            }
+            let with_tags = |mut row: Row| {
+                let id = row.integer("a manifest's id")?;
+                let mut image = head(&mut row, tags.remove(&id).unwrap_or_default())?;
+                image.bytes = row.bytes("a manifest's bytes")?.into();
+                Ok(image)
+            };
+            rows.into_iter().map(with_tags).collect()
         })
         .await
     }

@@ -1,0 +1,175 @@
+//! Row 15: a webhook's target that is down while one event after the other queues up for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::fill::{self, Amount, REPOSITORY};
+use super::line::Line;
+use super::sink::{Fate, Sink};
+use super::{Form, row};
+use crate::support::{Registry, wait};
+
+/// How many images an operation deletes at most.
+const BATCH: u64 = 100;
+/// How much memory may grow by while events queue up, and while they are given up: the caches of the
+/// database, and no event.
+const MOST_GROWTH: u64 = 48 << 20;
+/// How many dead letters are sent again.
+const RESENT: usize = 1000;
+/// How many come on a page.
+const PAGE: usize = 500;
+
+/// Deletes images, each of which is an event, and gives the memory with a tenth and with all of them.
+fn delete_all(registry: &mut Registry, count: u64) -> (u64, u64) {
+    let mut line = Line::to(registry.host()).expect("the server listens");
+    let mut early = 0;
+    for batch in 0..count / BATCH {
+        let numbers = (1..=BATCH).map(|number| batch * BATCH + number);
+        let ids: Vec<Value> = numbers
+            .map(|number| json!({"imageDigest": fill::digest(number)}))
+            .collect();
+        let input = json!({"repositoryName": REPOSITORY, "imageIds": ids}).to_string();
+        let answer = line
+            .operation("BatchDeleteImage", input.as_bytes())
+            .expect("an answer");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["failures"], json!([]));
+        if batch == count / BATCH / 10 {
+            early = registry.process().resident_bytes();
+        }
+    }
+    (early, registry.process().resident_bytes())
+}
+
+/// A number of the endpoint, as its place of administration tells it.
+fn dead_letters(line: &mut Line) -> u64 {
+    let answer = line
+        .ask("GET", "/admin/v1/endpoints/far", &[], b"")
+        .expect("an answer");
+    answer.json()["dead_letters"].as_u64().expect("a number")
+}
+
+/// What `/metrics` says of the endpoint.
+fn measure(line: &mut Line, name: &str) -> f64 {
+    let answer = line.ask("GET", "/metrics", &[], b"").expect("an answer");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = value.and_then(|rest| rest.rsplit(' ').next()?.parse().ok());
+    value.unwrap_or_default()
+}
+
+#[test]
+fn a_target_that_is_down_for_long_costs_no_memory_and_its_letters_are_sent_again() {
+    let count: u64 = Form::pick(3000, 100_000);
+    let is_up = Arc::new(AtomicBool::new(false));
+    let up = Arc::clone(&is_up);
+    let sink = Sink::start(move |_| match up.load(Ordering::SeqCst) {
+        true => Fate::Take,
+        false => Fate::Refuse(503),
+    });
+    let mut registry = Registry::wharf_with(&[
+        ("WHARF__OUTBOUND__ALLOW", "[\"127.0.0.0/8\"]"),
+        ("WHARF__LOG__LEVEL", "error"),
+    ]);
+    let words = [
+        "endpoint",
+        "add",
+        "far",
+        sink.url(),
+        "--type",
+        "wharf.image.deleted",
+    ];
+    registry.administer(words).succeeds();
+    registry.stop();
+    let amount = Amount {
+        tags: count,
+        repositories: 0,
+        referrers: 0,
+    };
+    fill::sqlite(&registry.data(), amount);
+    registry.start_again();
+
+    let (early, late) = delete_all(&mut registry, count);
+    let queued = late.saturating_sub(early);
+    let mut line = Line::to(registry.host()).expect("the server listens");
+    wait::until("all of them wait", Duration::from_secs(20), || {
+        (measure(&mut line, "wharf_event_queue_length{endpoint=\"far\"}") >= count as f64)
+            .then_some(())
+    });
+    assert!(queued < MOST_GROWTH, "{} MiB", queued >> 20);
+    assert_eq!(sink.taken(), 0);
+
+    // All of them are too old from now on.
+    registry.stop();
+    registry.configure("WHARF__EVENTS__GIVE_UP_AFTER", "1s");
+    registry.start_again();
+    let mut line = Line::to(registry.host()).expect("the server listens");
+    let (mut early, mut most) = (0, 0);
+    wait::until("all were given up", Duration::from_secs(180), || {
+        let dead = dead_letters(&mut line);
+        let now = registry.process().resident_bytes();
+        if dead < count / 10 {
+            early = now;
+        }
+        most = most.max(now);
+        (dead == count).then_some(())
+    });
+    let given_up = most.saturating_sub(early);
+    assert!(given_up < MOST_GROWTH, "{} MiB", given_up >> 20);
+    let measured = measure(&mut line, "wharf_event_dead_letters{endpoint=\"far\"}");
+    assert!(measured > 0.0, "{measured}");
+
+    is_up.store(true, Ordering::SeqCst);
+    let mut letters: Vec<Value> = Vec::new();
+    while letters.len() < RESENT {
+        let after = letters
+            .last()
+            .map_or(0, |letter| letter["sequence"].as_u64().unwrap_or_default());
+        let path = format!("/admin/v1/endpoints/far/dead-letters?limit={PAGE}&after={after}");
+        let page = line.ask("GET", &path, &[], b"").expect("an answer").json();
+        let page = page["dead_letters"].as_array().expect("a list").clone();
+        assert!(!page.is_empty(), "they are seen");
+        letters.extend(page);
+    }
+    for letter in &letters {
+        let body = json!({"sequence": letter["sequence"]}).to_string();
+        let path = "/admin/v1/endpoints/far/dead-letters/resend";
+        let headers = [("Content-Type", "application/json")];
+        let answer = line
+            .ask("POST", path, &headers, body.as_bytes())
+            .expect("an answer");
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    wait::until("they came", Duration::from_secs(60), || {
+        (dead_letters(&mut line) == count - letters.len() as u64).then_some(())
+    });
+    let told = sink.told();
+    let came = told
+        .iter()
+        .filter(|one| one.fate == Fate::Take)
+        .map(|one| one.id.as_str());
+    let sent = letters
+        .iter()
+        .filter_map(|letter| letter["event"]["id"].as_str());
+    assert_eq!(came.collect::<BTreeSet<_>>(), sent.collect::<BTreeSet<_>>());
+    drop(told);
+    registry
+        .administer(["endpoint", "discard", "far"])
+        .succeeds();
+    assert_eq!(dead_letters(&mut line), 0);
+    row(
+        15,
+        "",
+        &format!(
+            "{count} events queued, memory grew by {} MiB behind the first tenth, and by {} MiB while \
+             they were given up; {} dead letters were sent again, under their ids",
+            queued >> 20,
+            given_up >> 20,
+            letters.len(),
+        ),
+    );
+}
