@@ -10,6 +10,7 @@ mod manifest;
 mod media_type;
 mod name;
 mod reference;
+mod sound;
 mod tag;
 
 pub use descriptor::Descriptor;
