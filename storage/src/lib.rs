@@ -12,6 +12,7 @@
 //! | [`pattern`] | texts with `*` and `?` |
 //! | [`folder`] | folders of a disk that outlive a power cut |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
+//! | `fuzzing` | the parsers, for tests that take random bytes to them |
 //!
 //! Nothing here knows users or configuration, and HTTP only `s3`, as a client. The rule that ties the parts together: bytes
 //! are durable before the metadata names them, and the metadata stops naming them before they go.
@@ -20,6 +21,8 @@ pub mod blob;
 pub mod clock;
 pub mod disk;
 pub mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod metadata;
 pub mod oci;
 pub mod pattern;

@@ -81,7 +81,7 @@ pub struct Plan {
     pub reviews: u64,
     /// Those of them whose grace is over.
     pub due_reviews: u64,
-    /// Of the due ones, those that no manifest needs: they will go.
+    /// Of the due ones, those that no manifest needs and that are not in the trash: they will go.
     pub needless_links: u64,
     /// Blobs that no repository has.
     pub condemned_blobs: u64,
@@ -222,8 +222,7 @@ impl Metadata {
         .await
     }
 
-    /// Lets the grace of a repository's blob begin anew, where it is under review, since somebody
-    /// was told that it is there.
+    /// Lets the grace of a repository's blob begin anew, since somebody was told that it is there.
     ///
     /// # Errors
     ///
@@ -278,16 +277,6 @@ impl Metadata {
                 "SELECT COUNT(*), 0 FROM reviews WHERE since <= $1",
                 Some(ages.review),
             )?;
-            let (needless_links, _) = count(
-                "SELECT COUNT(*), 0 FROM reviews
-                 JOIN blobs ON blobs.id = reviews.blob_id
-                 WHERE since <= $1 AND NOT EXISTS (
-                     SELECT 1 FROM manifest_references
-                     JOIN manifests ON manifests.id = manifest_references.manifest_id
-                     WHERE manifest_references.digest = blobs.digest
-                       AND manifests.repository_id = reviews.repository_id)",
-                Some(ages.review),
-            )?;
             let (condemned_blobs, condemned_bytes) = count(
                 "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM blobs
                  WHERE condemned_at IS NOT NULL",
@@ -299,6 +288,7 @@ impl Metadata {
                 Some(ages.condemned),
             )?;
             let (removals, _) = count("SELECT COUNT(*), 0 FROM removals", None)?;
+            let needless_links = needless_links(transaction, ages)?;
             Ok(Plan {
                 trashed_manifests,
                 due_manifests,
@@ -314,6 +304,25 @@ impl Metadata {
         })
         .await
     }
+}
+
+/// How many links would go if they were reviewed now.
+fn needless_links(transaction: &mut dyn Transaction, ages: Ages) -> Result<u64, Error> {
+    let row = transaction.query_one(
+        "SELECT COUNT(*) FROM reviews
+         JOIN blobs ON blobs.id = reviews.blob_id
+         LEFT JOIN blob_links ON blob_links.repository_id = reviews.repository_id
+                             AND blob_links.blob_id = reviews.blob_id
+         WHERE since <= $1 AND (
+             blob_links.deleted_at <= $2
+             OR blob_links.deleted_at IS NULL AND NOT EXISTS (
+                 SELECT 1 FROM manifest_references
+                 JOIN manifests ON manifests.id = manifest_references.manifest_id
+                 WHERE manifest_references.digest = blobs.digest
+                   AND manifests.repository_id = reviews.repository_id))",
+        &[ages.review.into(), ages.trash.into()],
+    )?;
+    row.expect("a count is a row").size("a count")
 }
 
 /// Puts a link up for review, a grace from `since` on.

@@ -322,7 +322,8 @@ impl Metadata {
         .await
     }
 
-    /// Gives a lease back, and tells whether it was held.
+    /// Gives a lease back, and tells whether it was there. One that has expired is there until
+    /// somebody takes a lease.
     ///
     /// # Errors
     ///

@@ -304,11 +304,7 @@ pub(super) fn push_manifest(
 /// Notes a push: once for each tag that it moved, and once where it moved none and is new.
 fn note(journal: &mut Journal, push: &ManifestPush, is_new: bool, moves: &[(Tag, Option<Digest>)]) {
     let manifest = &push.manifest;
-    let kind = match () {
-        () if manifest.subject().is_some() => EventKind::ReferrerPushed,
-        () if manifest.is_artifact() => EventKind::ArtifactPushed,
-        () => EventKind::ImagePushed,
-    };
+    let kind = push_kind(manifest.subject(), manifest.artifact_type());
     let detail = |tags: Vec<Tag>, previous: Option<Digest>| EventDetail {
         digest: Some(push.digest.clone()),
         tags,
@@ -326,6 +322,44 @@ fn note(journal: &mut Journal, push: &ManifestPush, is_new: bool, moves: &[(Tag,
     for (tag, previous) in moves {
         let detail = detail(vec![tag.clone()], previous.clone());
         journal.note(kind, repository, detail);
+    }
+}
+
+/// What is told of a manifest that is there when it comes back or gets a tag, as if it were pushed:
+/// of which kind the event is, and its detail but for the tags.
+pub(super) fn told_again(
+    transaction: &mut dyn Transaction,
+    manifest_id: i64,
+) -> Result<(EventKind, EventDetail), Error> {
+    let row = transaction.query_one(
+        "SELECT digest, media_type, artifact_type, subject, size_bytes FROM manifests
+         WHERE id = $1",
+        &[manifest_id.into()],
+    )?;
+    let mut row = row.ok_or_else(|| Error::corrupt("a manifest", manifest_id))?;
+    let digest = row.parsed("a manifest's digest")?;
+    let media_type = row.parsed("a manifest's type")?;
+    let artifact_type = row.optional_text("an artifact's type")?;
+    let subject = row.optional_text("a subject")?;
+    let detail = EventDetail {
+        digest: Some(digest),
+        media_type: Some(media_type),
+        artifact_type,
+        subject: subject.and_then(|text| text.parse().ok()),
+        size: Some(row.size("a manifest's size")?),
+        ..EventDetail::default()
+    };
+    let kind = push_kind(detail.subject.as_ref(), detail.artifact_type.as_deref());
+    Ok((kind, detail))
+}
+
+fn push_kind(subject: Option<&Digest>, artifact_type: Option<&str>) -> EventKind {
+    match (subject, artifact_type) {
+        (Some(_), _) => EventKind::ReferrerPushed,
+        (None, Some(kind)) if !MediaType::IMAGE_CONFIGS.contains(&kind) => {
+            EventKind::ArtifactPushed
+        }
+        (None, _) => EventKind::ImagePushed,
     }
 }
 

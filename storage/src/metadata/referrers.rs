@@ -30,7 +30,7 @@ const OF_SUBJECT_AND_TYPE: &str = "
 impl Metadata {
     /// The referrers of `subject` behind the digest `after`, in the order of their digests,
     /// `limit` at most; with `artifact_type` only those of that type. A repository or a subject
-    /// that isn't there has none.
+    /// that isn't there has none. Archived ones are listed too.
     ///
     /// # Errors
     ///

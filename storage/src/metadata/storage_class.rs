@@ -52,8 +52,8 @@ impl Metadata {
     }
 
     /// Puts an image into another storage class, and tells whether it is there. What it holds goes
-    /// with it: to the archive, unless it has a tag of its own or something else that can be pulled
-    /// holds it; and back from there in any case.
+    /// with it: to the archive, unless something else that can be pulled holds it, or it has a tag
+    /// of its own and refers to nothing; and back from there in any case.
     ///
     /// # Errors
     ///

@@ -5,6 +5,7 @@
 
 use super::error::Error;
 use super::events::{Change, EventDetail, EventKind, Journal};
+use super::manifests;
 use super::repositories;
 use super::settings;
 use super::tags;
@@ -118,7 +119,7 @@ impl Metadata {
             };
             let mut restored = Restored::default();
             if let Some(row) = deleted_manifest(transaction, place.id, &digest)? {
-                reopen(transaction, journal, &place, &change)?;
+                reopen(transaction, journal, &place)?;
                 restore_manifest(transaction, journal, &place, row, &change, &mut restored)?;
             }
             let row = transaction.query_one(
@@ -130,7 +131,7 @@ impl Metadata {
             )?;
             if let Some(mut row) = row {
                 let blob_id = row.integer("a blob's id")?;
-                reopen(transaction, journal, &place, &change)?;
+                reopen(transaction, journal, &place)?;
                 restore_link(transaction, place.id, blob_id, change.now)?;
                 restored.blobs += 1;
             }
@@ -158,7 +159,7 @@ impl Metadata {
             else {
                 return Ok(None);
             };
-            reopen(transaction, journal, &place, &change)?;
+            reopen(transaction, journal, &place)?;
             let mut restored = Restored::default();
             let links = transaction.query(
                 "SELECT blob_id FROM blob_links WHERE repository_id = $1 AND deleted_at = $2",
@@ -233,7 +234,7 @@ impl Metadata {
                 return Ok(RolledBack::NoHistory);
             };
             let row = transaction.query_one(
-                "SELECT id, media_type, deleted_at FROM manifests
+                "SELECT id, deleted_at FROM manifests
                  WHERE repository_id = $1 AND digest = $2",
                 &[repository_id.into(), target.as_str().into()],
             )?;
@@ -241,7 +242,6 @@ impl Metadata {
                 return Ok(RolledBack::Purged);
             };
             let manifest_id = row.integer("a manifest's id")?;
-            let media_type: MediaType = row.parsed("a manifest's type")?;
             if row.optional_time("deleted_at")?.is_some() {
                 undelete(transaction, manifest_id, change.now)?;
                 let place = Place {
@@ -269,14 +269,13 @@ impl Metadata {
                 is_immutable,
             };
             if let tags::Moved::From(previous) = tags::set(transaction, &assignment)? {
+                let (kind, detail) = manifests::told_again(transaction, manifest_id)?;
                 let detail = EventDetail {
-                    digest: Some(target),
                     tags: vec![tag.clone()],
                     previous,
-                    media_type: Some(media_type),
-                    ..EventDetail::default()
+                    ..detail
                 };
-                journal.note(EventKind::ImagePushed, Some(&repository), detail);
+                journal.note(kind, Some(&repository), detail);
             }
             Ok(RolledBack::Done)
         })
@@ -314,12 +313,10 @@ fn reopen(
     transaction: &mut dyn Transaction,
     journal: &mut Journal,
     place: &Place,
-    change: &Change,
 ) -> Result<(), Error> {
     let reopened = transaction.execute(
-        "UPDATE repositories SET deleted_at = NULL, created_at = $2
-         WHERE id = $1 AND deleted_at IS NOT NULL",
-        &[place.id.into(), change.now.into()],
+        "UPDATE repositories SET deleted_at = NULL WHERE id = $1 AND deleted_at IS NOT NULL",
+        &[place.id.into()],
     )?;
     if reopened > 0 {
         let detail = EventDetail::default();
@@ -334,7 +331,7 @@ fn deleted_manifest(
     digest: &Digest,
 ) -> Result<Option<Row>, Error> {
     transaction.query_one(
-        "SELECT id, digest, media_type, deleted_at FROM manifests
+        "SELECT id, digest, deleted_at FROM manifests
          WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NOT NULL",
         &[repository_id.into(), digest.as_str().into()],
     )
@@ -350,17 +347,11 @@ fn restore_manifest(
 ) -> Result<(), Error> {
     let manifest_id = row.integer("a manifest's id")?;
     let digest: Digest = row.parsed("a manifest's digest")?;
-    let media_type: MediaType = row.parsed("a manifest's type")?;
     let deleted_at = row.time("deleted_at")?;
     undelete(transaction, manifest_id, change.now)?;
     restored.manifests += 1;
     restore_content(transaction, journal, place, manifest_id, change, restored)?;
-    let detail = |tags: Vec<Tag>| EventDetail {
-        digest: Some(digest.clone()),
-        tags,
-        media_type: Some(media_type.clone()),
-        ..EventDetail::default()
-    };
+    let (kind, detail) = manifests::told_again(transaction, manifest_id)?;
     let mut named = false;
     for tag in tags_that_went(transaction, place.id, &digest, deleted_at)? {
         let assignment = tags::Assignment {
@@ -375,8 +366,11 @@ fn restore_manifest(
         match tags::set(transaction, &assignment) {
             Ok(_) => {
                 named = true;
-                let told = detail(vec![tag.clone()]);
-                journal.note(EventKind::ImagePushed, Some(&place.name), told);
+                let told = EventDetail {
+                    tags: vec![tag.clone()],
+                    ..detail.clone()
+                };
+                journal.note(kind, Some(&place.name), told);
                 restored.tags.push(tag);
             }
             Err(Error::TagImmutable { tag, .. }) => restored.taken.push(tag),
@@ -384,8 +378,7 @@ fn restore_manifest(
         }
     }
     if !named {
-        let told = detail(Vec::new());
-        journal.note(EventKind::ImagePushed, Some(&place.name), told);
+        journal.note(kind, Some(&place.name), detail);
     }
     Ok(())
 }

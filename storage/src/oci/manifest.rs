@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 use super::descriptor::{Descriptor, unique_annotations};
 use super::digest::{Algorithm, Digest};
 use super::media_type::MediaType;
-use super::members;
+use super::sound;
 
 /// Why bytes are no manifest that the registry takes.
 #[derive(Debug, thiserror::Error)]
@@ -131,8 +131,8 @@ impl Manifest {
     ///
     /// When the bytes are no manifest, or one that could be read in two ways.
     pub fn parse(bytes: Bytes, content_type: Option<&MediaType>) -> Result<Self, ManifestError> {
-        members::are_read_in_one_way(&bytes).map_err(ManifestError::Json)?;
         let document: Document = serde_json::from_slice(&bytes).map_err(ManifestError::Json)?;
+        sound::check(&bytes).map_err(ManifestError::Json)?;
         let media_type = document.resolve_type(content_type)?;
         document.check_shape(&media_type)?;
         let is_wrong = |text: &String| {

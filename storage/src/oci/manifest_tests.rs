@@ -269,3 +269,37 @@ fn an_artifact_type_that_is_no_type_is_refused() {
         }
     }
 }
+
+#[test]
+fn what_readers_could_understand_differently_is_refused() {
+    let image = image().to_string();
+    let with = |member: &str| format!("{{{member},{}", &image[1..]);
+    for (member, is_taken) in [
+        (r#""x":{"a":1,"A":2}"#, true),
+        (r#""Other":{"MediaType":"a/b"}"#, true),
+        // Twice, where nobody asked for it.
+        (r#""x":1,"x":1"#, false),
+        (r#""x":[{"a":1,"\u0061":2}]"#, false),
+        // The same for a reader that doesn't care about case, as Go's.
+        (r#""Manifests":[]"#, false),
+        (
+            r#""MEDIATYPE":"application/vnd.oci.image.index.v1+json""#,
+            false,
+        ),
+        ("\"manife\u{17f}ts\":[]", false),
+        (r#""x":"\ud800""#, false),
+        (r#""x":1e999"#, false),
+    ] {
+        let parsed = parse_text(&with(member), None);
+        assert_eq!(parsed.is_ok(), is_taken, "{member}");
+    }
+    let mut bytes = with("\"x\":\"?\"").into_bytes();
+    let place = bytes
+        .iter()
+        .position(|byte| *byte == b'?')
+        .expect("it is there");
+    bytes[place] = 0xff;
+    assert!(Manifest::parse(bytes.into(), None).is_err(), "no UTF-8");
+    let folded = image.replacen("\"digest\"", "\"Digest\":\"x\",\"digest\"", 1);
+    assert!(parse_text(&folded, None).is_err(), "{folded}");
+}

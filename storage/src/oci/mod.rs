@@ -8,9 +8,9 @@ mod descriptor;
 mod digest;
 mod manifest;
 mod media_type;
-mod members;
 mod name;
 mod reference;
+mod sound;
 mod tag;
 
 pub use descriptor::Descriptor;

@@ -74,7 +74,7 @@ impl Clock {
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gauntlet/clock.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gauntlet/crashes/clock.c");
         let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let library = built.join("gauntlet-clock.so");
         let fresh = built.join(format!("gauntlet-clock-{}.so", std::process::id()));
