@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use super::error::Error;
 use super::office::{self, read_stdin, shown};
+use super::printable::printable;
 use crate::app::{self, Office};
 use crate::config::{Config, Flags};
 use crate::events::Endpoints;
@@ -341,7 +342,7 @@ async fn deliveries(office: &Office, name: &str, limit: u64) -> Result<(), Error
             delivery.seq,
             delivery.event_id,
             delivery.attempt,
-            delivery.detail,
+            printable(&delivery.detail),
             delivery.took_us
         )
         .map_err(Error::Output)?;
@@ -369,7 +370,7 @@ async fn dead_letters(office: &Office, name: &str) -> Result<(), Error> {
                 shown(Some(letter.died_at)),
                 event.kind.as_str(),
                 letter.attempts,
-                letter.reason
+                printable(&letter.reason)
             )
             .map_err(Error::Output)?;
         }

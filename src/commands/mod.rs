@@ -20,7 +20,7 @@
 //!
 //! `office` and `grant` are what the commands of administration share; `transfer` and `progress` what
 //! those that copy share; `environment`, `open_files` and `error` are what they share with the system: variables, limits,
-//! and how a failure is told.
+//! and how a failure is told; `printable` is how a text of others is.
 
 mod adopt;
 mod audit;
@@ -40,6 +40,7 @@ mod lifecycle;
 mod office;
 mod open_files;
 mod policy;
+mod printable;
 mod progress;
 mod rebuild;
 mod robot;
@@ -157,7 +158,9 @@ pub fn run(cli: Cli) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     for line in error.lines() {
-        eprintln!("error: {line}");
+        // A fault in a file is drawn over several lines.
+        let line: Vec<_> = line.split('\n').map(printable::printable).collect();
+        eprintln!("error: {}", line.join("\n"));
     }
     ExitCode::FAILURE
 }

@@ -8,6 +8,7 @@ use wharf_auth::identity::Kind;
 use super::error::Error;
 use super::grant::Grant;
 use super::office::{self, shown};
+use super::printable::printable;
 use crate::app::Opening;
 use crate::config::Flags;
 
@@ -94,7 +95,8 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             for robot in snapshot.principals(Kind::Robot) {
                 let state = if robot.disabled { "disabled" } else { "active" };
                 let ends = shown(robot.expires_at);
-                println!("{}\t{state}\t{ends}\t{}", robot.name, robot.description);
+                let description = printable(&robot.description);
+                println!("{}\t{state}\t{ends}\t{description}", robot.name);
             }
             Ok(())
         }),

@@ -7,6 +7,7 @@ use wharf_auth::random;
 use super::error::Error;
 use super::grant::Grant;
 use super::office::{self, read_stdin, shown};
+use super::printable::printable;
 use crate::app::Opening;
 use crate::config::Flags;
 
@@ -97,7 +98,8 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
             for user in snapshot.principals(Kind::User) {
                 let state = if user.disabled { "disabled" } else { "active" };
                 let made = shown(Some(user.created_at));
-                println!("{}\t{state}\t{made}\t{}", user.name, user.description);
+                let description = printable(&user.description);
+                println!("{}\t{state}\t{made}\t{description}", user.name);
             }
             Ok(())
         }),
