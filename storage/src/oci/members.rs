@@ -132,7 +132,9 @@ fn known(name: &str) -> Option<&'static str> {
         let mut letters = known.chars();
         let mut others = name.chars().map(folded);
         // All known ones are of ASCII, in which nothing but these two folds.
-        letters.by_ref().all(|letter| others.next() == Some(letter.to_ascii_lowercase()))
+        letters
+            .by_ref()
+            .all(|letter| others.next() == Some(letter.to_ascii_lowercase()))
             && others.next().is_none()
     };
     KNOWN.iter().find(is_like).copied()
@@ -165,7 +167,11 @@ mod tests {
             r#"{"layers": [{"digest": 1, "digest": 2}]}"#,
             r#"{"x": [[{"y": {"a": 1, "a": 1}}]]}"#,
         ] {
-            assert!(told(text).contains("stands twice"), "{text}: {}", told(text));
+            assert!(
+                told(text).contains("stands twice"),
+                "{text}: {}",
+                told(text)
+            );
         }
     }
 
