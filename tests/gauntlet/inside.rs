@@ -357,7 +357,7 @@ fn a_name_that_changes_where_it_leads_does_not_lead_in() {
         assert_eq!(client.send("POST", &path, &headers, b"x").status, 201);
         let asked: BTreeMap<_, _> = resolver.asked();
         let has = |name: &&str| asked.get(*name).is_some_and(|count| *count >= 2);
-        Resolver::NAMES.iter().all(|name| has(&name)).then_some(())
+        Resolver::NAMES.iter().all(has).then_some(())
     });
     // What led to the range that is open has arrived, so names as such are no hindrance.
     wait::until("a delivery", PATIENCE, || {

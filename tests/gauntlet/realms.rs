@@ -134,6 +134,7 @@ fn a_login_goes_to_the_registry_that_was_named_and_nowhere_else() {
         }
         asked += shown.len();
     }
+    told_where_it_may_go(&registry);
     row(
         44,
         "",
@@ -141,6 +142,25 @@ fn a_login_goes_to_the_registry_that_was_named_and_nowhere_else() {
             "{} tricks over {asked} requests, 0 logins elsewhere",
             TRICKS.len()
         ),
+    );
+}
+
+/// Where the caller allows another realm the login does arrive there, so it would have been seen.
+fn told_where_it_may_go(registry: &Registry) {
+    let foreign = Site::trap();
+    let away = format!("localhost:{}", foreign.port());
+    let (own, port) = (away.clone(), foreign.port());
+    let trick = Trick::Realm("http://FOREIGN/token");
+    let upstream = Site::start("127.0.0.1:0", move |asked| {
+        upstream(trick, &own, &own, port, asked)
+    });
+    let images = format!("docker://{}/team/app:1", upstream.address());
+    transfer(registry, &["import", "--trust-realm", &away, &images]);
+    let shown = super::people::basic("alice", PASSWORD);
+    let came = foreign.asked();
+    assert!(
+        came.iter().any(|asked| asked.head.contains(&shown)),
+        "{came:?}"
     );
 }
 
