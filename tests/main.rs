@@ -15,6 +15,7 @@
 //! | `operation` | starting, stopping, logs, metrics, the command line |
 //! | `own_suite` | our own suite, against Wharf and against a peer |
 //! | `scale` | several servers, PostgreSQL, and blobs in a bucket |
+//! | `security_cases` | that the tests which the documents on security name are there |
 //! | `transfer` | images to and from other places, and a docker-registry taken over |
 //! | `supply` | what is built in, and the list of it |
 //! | `support` | servers, clients and images that tests are made of |
@@ -32,6 +33,7 @@ mod official;
 mod operation;
 mod own_suite;
 mod scale;
+mod security_cases;
 mod supply;
 mod support;
 mod transfer;

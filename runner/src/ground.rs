@@ -15,6 +15,8 @@ use crate::store::Store;
 
 /// How much of what a container printed is kept.
 const MOST_LOG_BYTES: usize = 1 << 20;
+/// Of one line.
+const MOST_LINE_BYTES: usize = 16 << 10;
 /// How often is looked for old logs.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
@@ -65,13 +67,7 @@ impl Ground {
 
     /// Keeps what a container printed before it is removed.
     pub(crate) async fn keep_log(&self, name: &str, lines: &[Line]) {
-        let mut text = String::new();
-        for line in lines {
-            if text.len() + line.text.len() > MOST_LOG_BYTES {
-                break;
-            }
-            text.push_str(&format!("{} {}\n", line.time, line.text));
-        }
+        let text = kept_lines(lines);
         let folder = self.config.server.data.join("logs");
         let path = folder.join(format!("{name}.log"));
         let written = async {
@@ -110,5 +106,52 @@ impl Ground {
             }
         }
         Ok(())
+    }
+}
+
+/// The last lines, as many as fit. A long one is cut, so that none pushes out the others.
+fn kept_lines(lines: &[Line]) -> String {
+    let mut left = MOST_LOG_BYTES;
+    let mut kept = Vec::new();
+    for line in lines.iter().rev() {
+        let whole = line.text.as_str();
+        let mut end = whole.len().min(MOST_LINE_BYTES);
+        while !whole.is_char_boundary(end) {
+            end -= 1;
+        }
+        let shown = &whole[..end];
+        let cut = if shown.len() < whole.len() { "…" } else { "" };
+        let text = format!("{} {shown}{cut}\n", line.time);
+        let Some(rest) = left.checked_sub(text.len()) else {
+            break;
+        };
+        left = rest;
+        kept.push(text);
+    }
+    kept.reverse();
+    kept.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_hides_no_other_and_the_last_ones_are_kept() {
+        let line = |text: String| Line {
+            time: "2026-01-01T00:00:00Z".into(),
+            text,
+        };
+        let endless = "é".repeat(MOST_LOG_BYTES);
+        let kept = kept_lines(&[line("first".into()), line(endless), line("last".into())]);
+        assert!(
+            kept.len() < 2 * MOST_LINE_BYTES && kept.starts_with("2026-01-01T00:00:00Z first\n")
+        );
+        assert!(kept.ends_with("é…\n2026-01-01T00:00:00Z last\n"));
+        let many: Vec<_> = (0..1000)
+            .map(|n| line(format!("{n}{}", "x".repeat(5000))))
+            .collect();
+        let kept = kept_lines(&many);
+        assert!(kept.len() <= MOST_LOG_BYTES && kept.contains("Z 999x") && !kept.contains("Z 0x"));
     }
 }

@@ -6,6 +6,7 @@
 //! | `lambda` | functions of real runtimes, warm ones, streams, URLs, pushes |
 //! | `batch` | jobs: arrays, dependencies, retries, crashes |
 //! | `shapes` | event rules, HTTP APIs, container services |
+//! | `hostile` | images that want more than they are given |
 //! | `podman` | podman instead of Docker |
 //! | `door` | who is let in |
 //! | `support` | an engine, a registry and a runner for each test |
@@ -13,6 +14,7 @@
 mod batch;
 mod door;
 mod ecs;
+mod hostile;
 mod lambda;
 mod podman;
 mod shapes;

@@ -16,6 +16,9 @@ mod tests {
 
     #[test]
     fn a_terminal_is_told_nothing_but_text() {
-        assert_eq!(printable("grün\t\u{1b}[2Jx\r\ny\u{9b}z"), "grün\u{fffd}\u{fffd}[2Jx\u{fffd}\u{fffd}y\u{fffd}z");
+        assert_eq!(
+            printable("grün\t\u{1b}[2Jx\r\ny\u{9b}z"),
+            "grün\u{fffd}\u{fffd}[2Jx\u{fffd}\u{fffd}y\u{fffd}z"
+        );
     }
 }

@@ -18,11 +18,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The file is no TOML.
-    #[error("{} is not TOML", path.display())]
+    #[error("{}, line {line}: not TOML", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where, and what is wrong.
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong, without the line itself, which may have a secret.
         #[source]
         source: toml::de::Error,
     },

@@ -36,9 +36,15 @@ impl Document {
 
     /// What the text of a file says.
     pub(super) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        let table = text.parse().map_err(|source| Error::Syntax {
-            path: path.to_owned(),
-            source,
+        let table = text.parse().map_err(|mut source: toml::de::Error| {
+            let before = source.span().and_then(|span| text.get(..span.start));
+            let line = before.unwrap_or_default().matches('\n').count() + 1;
+            source.set_input(None);
+            Error::Syntax {
+                path: path.to_owned(),
+                line,
+                source,
+            }
         })?;
         Ok(Self {
             table,

@@ -224,7 +224,7 @@ fn what_a_file_is_missing_is_told_with_its_path() {
     };
     let error = Config::load(&flags, []).expect_err("there is no such file");
     assert_eq!(error.to_string(), "failed to read /nowhere/wharf.toml");
-    assert!(failure("[server", &[]).ends_with("wharf.toml is not TOML"));
+    assert!(failure("\n[server", &[]).ends_with("wharf.toml, line 2: not TOML"));
 }
 
 #[test]

@@ -36,11 +36,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is no TOML.
-    #[error("{} is not TOML", path.display())]
+    #[error("{}, line {line}: not TOML", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where, and what is wrong.
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong, without the line itself, which may have a secret.
         #[source]
         source: Box<toml::de::Error>,
     },
@@ -134,9 +136,15 @@ fn read(path: &std::path::Path) -> Result<Table, Error> {
         path: path.to_owned(),
         source,
     })?;
-    text.parse().map_err(|source| Error::Syntax {
-        path: path.to_owned(),
-        source: Box::new(source),
+    text.parse().map_err(|mut source: toml::de::Error| {
+        let before = source.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or_default().matches('\n').count() + 1;
+        source.set_input(None);
+        Error::Syntax {
+            path: path.to_owned(),
+            line,
+            source: Box::new(source),
+        }
     })
 }
 

@@ -183,8 +183,17 @@ fn check(input: &Input) -> Result<(), Error> {
         if !mappings.all(Value::is_object) {
             return Err(client("portMappings is a list of objects."));
         }
-        for member in REFUSED {
-            let is_nothing = match &container[member] {
+        let linux = &container["linuxParameters"];
+        let members = REFUSED.map(|member| (member, &container[member]));
+        let more = [
+            ("linuxParameters.devices", &linux["devices"]),
+            (
+                "linuxParameters.capabilities.add",
+                &linux["capabilities"]["add"],
+            ),
+        ];
+        for (member, value) in members.into_iter().chain(more) {
+            let is_nothing = match value {
                 Value::Null | Value::Bool(false) => true,
                 Value::Array(list) => list.is_empty(),
                 _ => false,
@@ -199,13 +208,12 @@ fn check(input: &Input) -> Result<(), Error> {
     if !input.list("volumes").is_empty() {
         return Err(client("volumes would reach the host, and are refused"));
     }
-    if input
-        .maybe("networkMode")
-        .is_some_and(|mode| mode == "host")
-    {
-        return Err(client(
-            "networkMode host would reach the host, and is refused",
-        ));
+    for member in ["networkMode", "pidMode", "ipcMode"] {
+        if input.maybe(member).is_some_and(|mode| mode == "host") {
+            return Err(client(format!(
+                "{member} host would reach the host, and is refused"
+            )));
+        }
     }
     let size = |name: &str, word: &str| match input.maybe(name) {
         None => Ok(None),

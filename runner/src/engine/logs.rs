@@ -27,7 +27,14 @@ impl Engine {
         };
         let mut frames = self.docker.logs(id, Some(options));
         let mut text = String::new();
-        while let Some(Ok(frame)) = frames.next().await {
+        while let Some(frame) = frames.next().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    tracing::warn!(%error, container = id, "the end of a log could not be read");
+                    break;
+                }
+            };
             let (LogOutput::StdErr { message }
             | LogOutput::StdOut { message }
             | LogOutput::StdIn { message }

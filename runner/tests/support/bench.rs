@@ -171,6 +171,17 @@ impl Bench {
         self.runner.as_ref().expect("it runs").log()
     }
 
+    /// How much memory the runner has.
+    pub(crate) fn runner_resident_bytes(&self) -> u64 {
+        self.runner.as_ref().expect("it runs").resident_bytes()
+    }
+
+    /// The ports of loopback that the registry and the runner listen on.
+    pub(crate) fn ports(&self) -> [String; 2] {
+        let (_, port) = self.base.rsplit_once(':').expect("an address has a port");
+        [self.registry_port.to_string(), port.to_owned()]
+    }
+
     /// The runner's base address.
     pub(crate) fn base(&self) -> &str {
         &self.base

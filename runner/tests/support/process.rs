@@ -51,6 +51,15 @@ impl Process {
         (process, line.trim().to_owned())
     }
 
+    /// How much memory it has.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let text = std::fs::read_to_string(path).expect("the process runs");
+        let pages = text.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let pages: u64 = pages.expect("a number of pages");
+        pages * 4096
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("not poisoned").clone()

@@ -73,17 +73,27 @@ fn no_byway_leads_around_the_doors() {
         format!("/v2/team/app/blobs/{}", layer.replace(':', "%3A")),
         format!("/v2/mine/app/blobs/{layer}%2f..%2f{layer}"),
     ];
-    let methods = ["GET", "HEAD", "POST", "OPTIONS", "TRACE", "PROPFIND", "get", "PUT", "DELETE"];
-    for path in paths.iter().copied().chain(targets.iter().map(String::as_str)) {
+    let methods = [
+        "GET", "HEAD", "POST", "OPTIONS", "TRACE", "PROPFIND", "get", "PUT", "DELETE",
+    ];
+    for path in paths
+        .iter()
+        .copied()
+        .chain(targets.iter().map(String::as_str))
+    {
         for who in ["", &mine] {
             for method in methods {
-                let mut request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+                let mut request =
+                    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
                 if !who.is_empty() {
                     request += &format!("Authorization: {who}\r\n");
                 }
                 request += "Content-Length: 0\r\n\r\n";
                 let answer = raw(house.client.address(), request.as_bytes());
-                assert!((400..500).contains(&answer.status), "{method} {path}: {answer:?}");
+                assert!(
+                    (400..500).contains(&answer.status),
+                    "{method} {path}: {answer:?}"
+                );
                 tried += 1;
             }
         }
@@ -113,19 +123,28 @@ fn no_byway_leads_around_the_doors() {
     ] {
         for path in [manifest, "/admin/v1/users", "/events?after=oldest", "/v2/"] {
             let answer = house.client.send("GET", path, &[(name, value)], b"");
-            assert!([400, 401].contains(&answer.status), "{name}: {path}: {answer:?}");
+            assert!(
+                [400, 401].contains(&answer.status),
+                "{name}: {path}: {answer:?}"
+            );
             tried += 1;
         }
     }
     tried += sessions(&house);
-    row(24, "byways", &format!("{tried} odd paths, headers and sessions, 0 led in"));
+    row(
+        24,
+        "byways",
+        &format!("{tried} odd paths, headers and sessions, 0 led in"),
+    );
 }
 
 /// What another site can have a browser send with the cookie of an administrator.
 fn sessions(house: &House) -> usize {
     let login = json!({"username": "warden", "password": "the-password-of-warden"}).to_string();
     let json = ("Content-Type", "application/json");
-    let begun = house.client.send("POST", "/session", &[json], login.as_bytes());
+    let begun = house
+        .client
+        .send("POST", "/session", &[json], login.as_bytes());
     assert_eq!(begun.status, 200, "{begun:?}");
     let set = begun.header("set-cookie").expect("a cookie").to_owned();
     for flag in ["HttpOnly", "SameSite=", "Path=/"] {
@@ -135,7 +154,9 @@ fn sessions(house: &House) -> usize {
     let user = json!({"name": "forged", "password": "a-long-password-of-forged"}).to_string();
     let forge = |headers: &[(&str, &str)]| {
         let headers = [&[("Cookie", cookie)], headers].concat();
-        house.client.send("POST", "/admin/v1/users", &headers, user.as_bytes())
+        house
+            .client
+            .send("POST", "/admin/v1/users", &headers, user.as_bytes())
     };
     let own = format!("http://{}", house.client.address());
     let plain = ("Content-Type", "text/plain");
@@ -151,20 +172,34 @@ fn sessions(house: &House) -> usize {
     ];
     for headers in foreign {
         let answer = forge(headers);
-        assert!([403, 415].contains(&answer.status), "{headers:?}: {answer:?}");
+        assert!(
+            [403, 415].contains(&answer.status),
+            "{headers:?}: {answer:?}"
+        );
         assert_eq!(answer.header("access-control-allow-origin"), None);
     }
     // A session is for administration, and not for images.
-    for path in ["/v2/team/app/manifests/1", "/v2/_catalog", "/v2/team/app/tags/list"] {
+    for path in [
+        "/v2/team/app/manifests/1",
+        "/v2/_catalog",
+        "/v2/team/app/tags/list",
+    ] {
         let answer = house.client.send("GET", path, &[("Cookie", cookie)], b"");
         assert_eq!(answer.status, 401, "{path}: {answer:?}");
     }
     // And what its own page asks for is done, so it was not the cookie that was wrong.
     let answer = forge(&[json, ("Origin", &own)]);
     assert_eq!(answer.status, 201, "{answer:?}");
-    let ended = house.client.send("DELETE", "/session", &[("Cookie", cookie), ("Origin", &own)], b"");
+    let ended = house.client.send(
+        "DELETE",
+        "/session",
+        &[("Cookie", cookie), ("Origin", &own)],
+        b"",
+    );
     assert_eq!(ended.status, 204, "{ended:?}");
-    let after = house.client.send("GET", "/admin/v1/users", &[("Cookie", cookie)], b"");
+    let after = house
+        .client
+        .send("GET", "/admin/v1/users", &[("Cookie", cookie)], b"");
     assert_eq!(after.status, 401, "{after:?}");
     foreign.len() + 4
 }

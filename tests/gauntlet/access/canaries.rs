@@ -11,15 +11,14 @@ use super::site::{Site, answer};
 use crate::api::http::Answer;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::s3::{ACCESS_KEY_ID, Bucket, SECRET_ACCESS_KEY};
-use crate::support::{Command, folder};
 
 /// Secrets, and where each of them was put.
 #[derive(Debug, Default)]
-struct Canaries(BTreeMap<String, String>);
+pub(crate) struct Canaries(pub(crate) BTreeMap<String, String>);
 
 impl Canaries {
     /// A canary that is put somewhere.
-    fn of(&mut self, place: &str) -> String {
+    pub(crate) fn of(&mut self, place: &str) -> String {
         let canary = format!("CaNaRy{:03}x{}", self.0.len(), place.len());
         self.0.insert(canary.clone(), place.to_owned());
         canary
@@ -32,12 +31,17 @@ impl Canaries {
     }
 
     /// Asserts that a text has none of them.
-    fn are_not_in(&self, what: &str, text: &str) {
+    pub(crate) fn are_not_in(&self, what: &str, text: &str) {
         for (canary, place) in &self.0 {
             let at = text.find(canary.as_str());
             let near = at.map(|at| {
-                let from = (0..=at.saturating_sub(300)).rev().find(|at| text.is_char_boundary(*at));
-                text[from.unwrap_or(0)..].chars().take(700).collect::<String>()
+                let from = (0..=at.saturating_sub(300))
+                    .rev()
+                    .find(|at| text.is_char_boundary(*at));
+                text[from.unwrap_or(0)..]
+                    .chars()
+                    .take(700)
+                    .collect::<String>()
             });
             assert_eq!(near, None, "{what} tells what was put into {place}");
         }
@@ -100,26 +104,53 @@ fn no_secret_is_written_down_or_told() {
         look(&words.join(" "), &(output.stdout + &output.stderr));
     }
     look("the measures", &text(&house.client.get("/metrics")));
-    for path in ["/users", "/robots", "/keys", "/endpoints", "/endpoints/hook", "/endpoints/hook/deliveries", "/trusts", "/policies", "/signing-keys", "/audit?limit=1000"] {
+    for path in [
+        "/users",
+        "/robots",
+        "/keys",
+        "/endpoints",
+        "/endpoints/hook",
+        "/endpoints/hook/deliveries",
+        "/trusts",
+        "/policies",
+        "/signing-keys",
+        "/audit?limit=1000",
+    ] {
         look(path, &text(&house.manage("GET", path, &Value::Null)));
     }
     let id = house.registry.process().child().id();
-    look("the command line", &std::fs::read_to_string(format!("/proc/{id}/cmdline")).expect("it runs"));
+    look(
+        "the command line",
+        &std::fs::read_to_string(format!("/proc/{id}/cmdline")).expect("it runs"),
+    );
     house.registry.stop();
     let log = house.registry.log();
-    assert!(log.len() > 100_000 && log.contains("\"TRACE\""), "a log of everything: {}", log.len());
+    assert!(
+        log.len() > 100_000 && log.contains("\"TRACE\""),
+        "a log of everything: {}",
+        log.len()
+    );
     look("the log", &log);
     let count = canaries.0.len();
-    let (more, starts) = configurations();
+    let (more, starts) = super::canary_files::configurations();
     row(
         38,
         "",
-        &format!("{} secrets, {asked} requests, {} places looked through and {} KiB of log: 0 found", count + more, places + starts, log.len() >> 10),
+        &format!(
+            "{} secrets, {asked} requests, {} places looked through and {} KiB of log: 0 found",
+            count + more,
+            places + starts,
+            log.len() >> 10
+        ),
     );
 }
 
 fn text(answer: &Answer) -> String {
-    format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body))
+    format!(
+        "{:?} {}",
+        answer.headers,
+        String::from_utf8_lossy(&answer.body)
+    )
 }
 
 /// Secrets of the right kind, each shown once where it is good.
@@ -131,29 +162,70 @@ fn credentials(house: &House, canaries: &mut Canaries) -> usize {
     canaries.add("a key's secret", &key.secret);
     let token = house.token(&house.admin, "repository:team/app:pull,push");
     canaries.add("a token", token.trim_start_matches("Bearer "));
-    let refresh = house.ask(&house.admin, "GET", "/token?offline_token=true&service=wharf").json();
-    let refresh = refresh["refresh_token"].as_str().expect("a token").to_owned();
+    let refresh = house
+        .ask(
+            &house.admin,
+            "GET",
+            "/token?offline_token=true&service=wharf",
+        )
+        .json();
+    let refresh = refresh["refresh_token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
     canaries.add("a refresh token", &refresh);
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let body = format!("grant_type=refresh_token&service=wharf&refresh_token={refresh}");
-    assert_eq!(house.client.send("POST", "/token", &form, body.as_bytes()).status, 200);
+    assert_eq!(
+        house
+            .client
+            .send("POST", "/token", &form, body.as_bytes())
+            .status,
+        200
+    );
     let aws = house.call(&key, "GetAuthorizationToken", &json!({})).json();
-    let aws = aws["authorizationData"][0]["authorizationToken"].as_str().expect("a token").to_owned();
+    let aws = aws["authorizationData"][0]["authorizationToken"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
     canaries.add("a login of AWS", &aws);
     let login = json!({"username": "warden", "password": "the-password-of-warden"}).to_string();
     let json_type = ("Content-Type", "application/json");
-    let begun = house.client.send("POST", "/session", &[json_type], login.as_bytes());
-    let cookie = begun.header("set-cookie").and_then(|set| set.split(';').next()).expect("a cookie").to_owned();
+    let begun = house
+        .client
+        .send("POST", "/session", &[json_type], login.as_bytes());
+    let cookie = begun
+        .header("set-cookie")
+        .and_then(|set| set.split(';').next())
+        .expect("a cookie")
+        .to_owned();
     canaries.add("a session", cookie.split_once('=').expect("a value").1);
     let body = json!({"repositoryName": "team/app", "layerDigest": image.layer});
     let url = house.call(&key, "GetDownloadUrlForLayer", &body).json();
     let url = url["downloadUrl"].as_str().expect("an address").to_owned();
-    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).expect("a path").1.to_owned();
-    let signature = path.split(['?', '&', '=', '/']).filter(|part| !part.starts_with("sha256")).max_by_key(|part| part.len());
+    let path = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .expect("a path")
+        .1
+        .to_owned();
+    let signature = path
+        .split(['?', '&', '=', '/'])
+        .filter(|part| !part.starts_with("sha256"))
+        .max_by_key(|part| part.len());
     canaries.add("an address that is signed", signature.expect("a part"));
     let blob = format!("/v2/team/app/blobs/{}", image.layer);
-    for (who, path) in [(&robot, "/v2/"), (&token, "/v2/team/app/manifests/1"), (&aws, "/v2/team/app/tags/list"), (&token, &blob)] {
-        let who = if who.contains(' ') { who.clone() } else { format!("Basic {who}") };
+    for (who, path) in [
+        (&robot, "/v2/"),
+        (&token, "/v2/team/app/manifests/1"),
+        (&aws, "/v2/team/app/tags/list"),
+        (&token, &blob),
+    ] {
+        let who = if who.contains(' ') {
+            who.clone()
+        } else {
+            format!("Basic {who}")
+        };
         let answer = house.ask(&who, "GET", path);
         assert!(answer.status < 400, "{path}: {answer:?}");
         // The store's signature is good for the blob.
@@ -164,14 +236,28 @@ fn credentials(house: &House, canaries: &mut Canaries) -> usize {
     }
     house.client.get(&format!("/{path}"));
     let headers = [("Cookie", &*cookie)];
-    assert_eq!(house.client.send("GET", "/admin/v1/users", &headers, b"").status, 200);
+    assert_eq!(
+        house
+            .client
+            .send("GET", "/admin/v1/users", &headers, b"")
+            .status,
+        200
+    );
     let signer = super::jwt::Signer::ed25519();
     if let super::jwt::Signer::Ed25519(_, pem) = &signer {
         canaries.add("a signing key", pem.lines().nth(1).expect("a line"));
-        assert!(house.manage("POST", "/signing-keys", &json!({"pem": pem})).status < 300);
+        assert!(
+            house
+                .manage("POST", "/signing-keys", &json!({"pem": pem}))
+                .status
+                < 300
+        );
         let broken = pem.replace("MC4C", "MC4D");
         house.manage("POST", "/signing-keys", &json!({"pem": broken}));
-        canaries.add("a broken signing key", broken.lines().nth(1).expect("a line"));
+        canaries.add(
+            "a broken signing key",
+            broken.lines().nth(1).expect("a line"),
+        );
     }
     14
 }
@@ -182,30 +268,80 @@ fn requests(house: &House, canaries: &mut Canaries) -> usize {
     let address = house.client.address();
     let mut told = Vec::new();
     let mut send = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
-        told.push((path.to_owned(), house.client.send(method, path, headers, body.as_bytes())));
+        told.push((
+            path.to_owned(),
+            house.client.send(method, path, headers, body.as_bytes()),
+        ));
         asked += 1;
     };
-    for path in ["/v2/", "/v2/team/app/manifests/1", "/token", "/admin/v1/users", "/events", "/metrics", "/", "/nowhere"] {
+    for path in [
+        "/v2/",
+        "/v2/team/app/manifests/1",
+        "/token",
+        "/admin/v1/users",
+        "/events",
+        "/metrics",
+        "/",
+        "/nowhere",
+    ] {
         let password = canaries.of("a wrong password");
         let shown = basic("somebody", &password);
         canaries.add("a wrong login", shown.trim_start_matches("Basic "));
         send("GET", path, &[("Authorization", &shown)], "");
         for scheme in ["Bearer", "Basic", "Digest", "AWS4-HMAC-SHA256", "Token", ""] {
             let canary = canaries.of("Authorization");
-            send("GET", path, &[("Authorization", &format!("{scheme} {canary}"))], "");
+            send(
+                "GET",
+                path,
+                &[("Authorization", &format!("{scheme} {canary}"))],
+                "",
+            );
         }
-        for name in ["Cookie", "X-Auth-Token", "X-Api-Key", "Proxy-Authorization", "X-Amz-Security-Token", "X-Registry-Auth", "Private-Token"] {
+        for name in [
+            "Cookie",
+            "X-Auth-Token",
+            "X-Api-Key",
+            "Proxy-Authorization",
+            "X-Amz-Security-Token",
+            "X-Registry-Auth",
+            "Private-Token",
+        ] {
             let canary = canaries.of(name);
-            let value = if name == "Cookie" { format!("wharf_session={canary}; other={canary}") } else { canary };
+            let value = if name == "Cookie" {
+                format!("wharf_session={canary}; other={canary}")
+            } else {
+                canary
+            };
             send("GET", path, &[(name, &value)], "");
         }
         let canary = canaries.of("a query");
-        send("GET", &format!("{path}?password={canary}&X-Amz-Signature={canary}&access_token={canary}"), &[], "");
-        send("POST", &format!("{path}?token={canary}"), &[("Authorization", &house.admin)], "");
+        send(
+            "GET",
+            &format!("{path}?password={canary}&X-Amz-Signature={canary}&access_token={canary}"),
+            &[],
+            "",
+        );
+        send(
+            "POST",
+            &format!("{path}?token={canary}"),
+            &[("Authorization", &house.admin)],
+            "",
+        );
     }
     let json_type = ("Content-Type", "application/json");
     let admin = ("Authorization", house.admin.as_str());
-    for (method, path) in [("POST", "/session"), ("POST", "/admin/v1/users"), ("PATCH", "/admin/v1/users/warden"), ("POST", "/admin/v1/robots"), ("POST", "/admin/v1/endpoints"), ("PUT", "/admin/v1/trusts/x"), ("PUT", "/admin/v1/policies/registry"), ("POST", "/admin/v1/signing-keys"), ("PUT", "/v2/team/app/manifests/x"), ("POST", "/")] {
+    for (method, path) in [
+        ("POST", "/session"),
+        ("POST", "/admin/v1/users"),
+        ("PATCH", "/admin/v1/users/warden"),
+        ("POST", "/admin/v1/robots"),
+        ("POST", "/admin/v1/endpoints"),
+        ("PUT", "/admin/v1/trusts/x"),
+        ("PUT", "/admin/v1/policies/registry"),
+        ("POST", "/admin/v1/signing-keys"),
+        ("PUT", "/v2/team/app/manifests/x"),
+        ("POST", "/"),
+    ] {
         for form in [
             r#"{"username": "a", "name": "a", "password": "CANARY"}"#,
             r#"{"username": "a", "password": ["CANARY"]}"#,
@@ -215,116 +351,93 @@ fn requests(house: &House, canaries: &mut Canaries) -> usize {
             r#"{"secret": "CANARY", "url": "CANARY", "issuer": "CANARY", "pem": "CANARY", "name": "CANARY-"}"#,
         ] {
             let canary = canaries.of(path);
-            send(method, path, &[json_type, admin], &form.replace("CANARY", &canary));
+            send(
+                method,
+                path,
+                &[json_type, admin],
+                &form.replace("CANARY", &canary),
+            );
         }
     }
     let form_type = ("Content-Type", "application/x-www-form-urlencoded");
-    for grant in ["password", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange", "other"] {
+    for grant in [
+        "password",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "other",
+    ] {
         let canary = canaries.of("a form");
-        let body = format!("grant_type={grant}&service=wharf&username=somebody&password={canary}&refresh_token={canary}&subject_token={canary}&client_secret={canary}");
+        let body = format!(
+            "grant_type={grant}&service=wharf&username=somebody&password={canary}&refresh_token={canary}&subject_token={canary}&client_secret={canary}"
+        );
         send("POST", "/token", &[form_type], &body);
         send("POST", "/token", &[json_type], &body);
     }
     // What a caller sent may come back to it in an error, but not what it used to log in.
     for (path, answer) in &told {
         let text = text(answer);
-        let secrets = canaries.0.iter().filter(|(_, place)| place.contains("password") || *place == "Authorization");
+        let secrets = canaries
+            .0
+            .iter()
+            .filter(|(_, place)| place.contains("password") || *place == "Authorization");
         for (canary, place) in secrets {
-            assert!(!text.contains(canary.as_str()), "{path} tells {place}: {text}");
+            assert!(
+                !text.contains(canary.as_str()),
+                "{path} tells {place}: {text}"
+            );
         }
     }
     let canary = canaries.of("what is no HTTP");
-    raw(address, format!("GET / HTTP/1.1\r\nAuthorization: {canary}\r\nbroken {canary}\r\n\r\n").as_bytes());
+    raw(
+        address,
+        format!("GET / HTTP/1.1\r\nAuthorization: {canary}\r\nbroken {canary}\r\n\r\n").as_bytes(),
+    );
     asked + 1
 }
 
 /// Endpoints with secrets in all their parts.
 fn endpoints(house: &House, canaries: &mut Canaries, hook: &Site) -> usize {
     let secret = canaries.of("a webhook's secret");
-    let long = format!("whsec_{}", super::people::basic(&secret, "0123456789abcdef").trim_start_matches("Basic ").trim_end_matches('='));
+    let long = format!(
+        "whsec_{}",
+        super::people::basic(&secret, "0123456789abcdef")
+            .trim_start_matches("Basic ")
+            .trim_end_matches('=')
+    );
     canaries.add("a webhook's secret", long.trim_start_matches("whsec_"));
     let url = format!("http://{}/hook", hook.address());
-    let made = house.manage("POST", "/endpoints", &json!({"name": "hook", "url": url, "secret": long}));
-    let made = if made.status == 201 { made } else { house.manage("POST", "/endpoints", &json!({"name": "hook", "url": url})) };
+    let made = house.manage(
+        "POST",
+        "/endpoints",
+        &json!({"name": "hook", "url": url, "secret": long}),
+    );
+    let made = if made.status == 201 {
+        made
+    } else {
+        house.manage("POST", "/endpoints", &json!({"name": "hook", "url": url}))
+    };
     assert_eq!(made.status, 201, "{made:?}");
     if let Some(secret) = made.json()["secret"].as_str() {
         canaries.add("a webhook's secret", secret);
     }
     let nats = canaries.of("a password of NATS");
     let url = format!("nats://user@{}/x", hook.address());
-    house.manage("POST", "/endpoints", &json!({"name": "nats", "url": url, "secret": nats}));
+    house.manage(
+        "POST",
+        "/endpoints",
+        &json!({"name": "nats", "url": url, "secret": nats}),
+    );
     let within = canaries.of("the user of an address");
     let port = hook.port();
     for (name, url) in [
         ("within", format!("http://user:{within}@127.0.0.1:{port}/")),
-        ("nats-within", format!("nats://user:{within}@127.0.0.1:{port}/")),
+        (
+            "nats-within",
+            format!("nats://user:{within}@127.0.0.1:{port}/"),
+        ),
     ] {
         // Where it is taken at all, it is shown to nobody.
         let _ = house.manage("POST", "/endpoints", &json!({"name": name, "url": url}));
     }
     4
-}
-
-/// Configurations with secrets that are right, wrong, or can't be read.
-fn configurations() -> (usize, usize) {
-    let mut canaries = Canaries::default();
-    let mut starts = 0;
-    let folder = folder();
-    let wharf = || Command::program(env!("CARGO_BIN_EXE_wharf")).limit(std::time::Duration::from_secs(60));
-    let mut check = |command: Command, canaries: &Canaries| {
-        let output = command.run();
-        canaries.are_not_in("a start", &(output.stdout + &output.stderr));
-        starts += 1;
-    };
-    let data = folder.path().join("data");
-    for command in ["check-config", "serve"] {
-        for (name, form) in [
-            ("WHARF__DATABASE__URL", "postgres://wharf:CANARY@127.0.0.1:1/none"),
-            ("WHARF__DATABASE__URL", "postgres://wharf:CANARY@127.0.0.1:99999/none"),
-            ("WHARF__DATABASE__URL", "postgres://wharf:CANARY@[::1/none"),
-            ("WHARF__DATABASE__URL", "mysql://wharf:CANARY@localhost/none"),
-            ("WHARF__DATABASE__URL", "host=127.0.0.1 password=CANARY"),
-            ("WHARF__S3__SECRET_ACCESS_KEY", "CANARY"),
-            ("WHARF__S3__ENDPOINT", "http://user:CANARY@127.0.0.1:1"),
-            ("WHARF__AUTH__SECRET_KEY_FILE", "FILE"),
-            ("WHARF__TLS__KEY", "FILE"),
-        ] {
-            let canary = canaries.of(name);
-            let file = folder.path().join("file");
-            std::fs::write(&file, format!("-----BEGIN PRIVATE KEY-----\n{canary}\n-----END PRIVATE KEY-----\n")).expect("a file");
-            let value = form.replace("CANARY", &canary).replace("FILE", &file.display().to_string());
-            // What is right by itself fails by something else.
-            let command = wharf()
-                .args([command, "--listen", "127.0.0.1:0", "--data"])
-                .arg(&data)
-                .env("WHARF__S3__BUCKET", "bucket")
-                .env("WHARF__S3__RETRY_FOR", "1s")
-                .env("WHARF__AUTH__ENABLED", "true")
-                .env("WHARF__AUTH__SERVICE", "")
-                .env("WHARF__SERVER__LISTEN", "nowhere")
-                .env(name, value);
-            check(command, &canaries);
-        }
-    }
-    for text in [
-        "[s3]\nsecret_access_key = \"CANARY\n",
-        "[s3]\nsecret_access_key = [\"CANARY\"]\n",
-        "[s3]\nsecret_access_key = CANARY\n",
-        "[s3]\nsecret_acess_key = \"CANARY\"\n",
-        "[s3]\nsecret_access_key = \"CANARY\"\nsecret_access_key = \"CANARY\"\n",
-        "[s3]\nbucket = \"b\" secret_access_key = \"CANARY\"\n",
-        "[database]\nurl = \"postgres://a:CANARY@b/c\" x\n",
-        "[database]\nurl = { password = \"CANARY\" }\n",
-        "[database]\nurl = \"postgres://a:CANARY@b/c\"\n[database]\n",
-        "[database]\nurl = \"postgres://a:CANARY@b/c\"\nconnections = \"many\"\n",
-    ] {
-        let canary = canaries.of("a file");
-        let file = folder.path().join("wharf.toml");
-        std::fs::write(&file, text.replace("CANARY", &canary)).expect("a file");
-        for command in ["check-config", "serve"] {
-            let command = wharf().args([command, "--listen", "203.0.113.1:1", "--data"]).arg(&data).arg("--config").arg(&file);
-            check(command, &canaries);
-        }
-    }
-    (canaries.0.len(), starts)
 }

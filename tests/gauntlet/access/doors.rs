@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::people::{BEHIND_A_PROXY, House, basic, elsewhere};
 use super::routes::{Route, administration, distribution, operations};
-use super::{Form, row};
 use super::sigv4::Key;
+use super::{Form, row};
 use crate::api::http::Answer;
 use crate::support::wait;
 
@@ -50,13 +50,21 @@ fn each_route_takes_its_actions_and_no_others() {
     row(
         24,
         "actions",
-        &format!("{} routes and 62 operations, {checked} answers as documented", routes.len()),
+        &format!(
+            "{} routes and 62 operations, {checked} answers as documented",
+            routes.len()
+        ),
     );
 }
 
 /// Asserts that a request goes through with these actions alone, and with all others but one of them
 /// doesn't. Gives how often it asked.
-fn exactly(house: &House, actions: &[&str], what: &str, ask: impl Fn() -> Result<Answer, Answer>) -> usize {
+fn exactly(
+    house: &House,
+    actions: &[&str],
+    what: &str,
+    ask: impl Fn() -> Result<Answer, Answer>,
+) -> usize {
     let set = |statements: Value| {
         let policy = json!({"Version": "2012-10-17", "Statement": statements});
         let set = house.manage("PUT", "/policies/robot%2Fprobe", &policy);
@@ -97,7 +105,10 @@ fn what_shows_nobody_or_the_wrong_one_opens_no_route() {
             let from = elsewhere();
             let mut headers = shown.clone();
             headers.push(("X-Forwarded-For".to_owned(), from));
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (&**name, &**value))
+                .collect();
             let answer = route.ask(&house, &headers);
             let is_wanted = wanted.contains(&answer.status);
             assert!(is_wanted, "{what}: {route:?}: {answer:?}");
@@ -108,14 +119,28 @@ fn what_shows_nobody_or_the_wrong_one_opens_no_route() {
         for (what, shown, _) in bad.shown().iter().skip(number % step).step_by(step) {
             let mut headers = shown.clone();
             headers.push(("X-Forwarded-For".to_owned(), elsewhere()));
-            headers.push(("Content-Type".to_owned(), "application/x-amz-json-1.1".to_owned()));
+            headers.push((
+                "Content-Type".to_owned(),
+                "application/x-amz-json-1.1".to_owned(),
+            ));
             let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
             headers.push(("X-Amz-Target".to_owned(), target));
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-            let answer = house.client.send("POST", "/", &headers, input.to_string().as_bytes());
-            assert!([400, 401, 403].contains(&answer.status), "{what}: {operation}: {answer:?}");
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (&**name, &**value))
+                .collect();
+            let answer = house
+                .client
+                .send("POST", "/", &headers, input.to_string().as_bytes());
+            assert!(
+                [400, 401, 403].contains(&answer.status),
+                "{what}: {operation}: {answer:?}"
+            );
             let kind = answer.json()["__type"].as_str().expect("a type").to_owned();
-            assert!(ANONYMOUS.contains(&kind.as_str()), "{what}: {operation}: {answer:?}");
+            assert!(
+                ANONYMOUS.contains(&kind.as_str()),
+                "{what}: {operation}: {answer:?}"
+            );
             refused += 1;
         }
         for key in &bad.keys {
@@ -125,7 +150,11 @@ fn what_shows_nobody_or_the_wrong_one_opens_no_route() {
         }
     }
     let opened = good_ones(&house, &routes);
-    row(24, "credentials", &format!("{refused} bad credentials refused, {opened} good ones taken"));
+    row(
+        24,
+        "credentials",
+        &format!("{refused} bad credentials refused, {opened} good ones taken"),
+    );
 }
 
 /// What ECR's door says to those who show no key.
@@ -162,24 +191,47 @@ impl Bad {
         let of_removed = house.token(&removed, SCOPE);
         let key_of_removed = house.key("user/removed");
         manage("DELETE", "/users/removed", Value::Null);
-        let short = ["robot", "add", "short", "--expires-in", "2s", "--allow", "admin"];
+        let short = [
+            "robot",
+            "add",
+            "short",
+            "--expires-in",
+            "2s",
+            "--allow",
+            "admin",
+        ];
         let told = house.registry.administer(short).succeeds();
         let secret = told.split_whitespace().last().expect("a secret");
         let secret = secret.rsplit('=').next().expect("a secret");
         let expired = basic("robot/short", secret);
         let of_expired = wait::until("the robot", std::time::Duration::from_secs(2), || {
-            let answer = house.ask(&expired, "GET", "/token?scope=repository:team/app:pull,push");
+            let answer = house.ask(
+                &expired,
+                "GET",
+                "/token?scope=repository:team/app:pull,push",
+            );
             (answer.status == 200).then(|| answer.json()["token"].as_str().map(str::to_owned))?
         });
         let of_expired = format!("Bearer {of_expired}");
-        wait::until("the end of the robot", std::time::Duration::from_secs(5), || {
-            (house.ask(&expired, "GET", "/v2/").status == 401).then_some(())
-        });
+        wait::until(
+            "the end of the robot",
+            std::time::Duration::from_secs(5),
+            || (house.ask(&expired, "GET", "/v2/").status == 401).then_some(()),
+        );
         let elsewhere = house.token(&house.admin, "repository:other/app:pull,push,delete");
         let login = house.ask(&house.admin, "GET", "/token").json();
         let login = format!("Bearer {}", login["token"].as_str().expect("a token"));
-        let refresh = house.ask(&house.admin, "GET", "/token?offline_token=true&service=wharf").json();
-        let refresh = refresh["refresh_token"].as_str().expect("a refresh token").to_owned();
+        let refresh = house
+            .ask(
+                &house.admin,
+                "GET",
+                "/token?offline_token=true&service=wharf",
+            )
+            .json();
+        let refresh = refresh["refresh_token"]
+            .as_str()
+            .expect("a refresh token")
+            .to_owned();
         let authorization = |value: &str| vec![("Authorization".to_owned(), value.to_owned())];
         let twice = |one: &str, two: &str| [authorization(one), authorization(two)].concat();
         let cookie = |value: &str| vec![("Cookie".to_owned(), value.to_owned())];
@@ -187,29 +239,89 @@ impl Bad {
         let shown = vec![
             ("nothing", Vec::new(), NOBODY),
             ("an empty login", authorization("Basic Og=="), NOBODY),
-            ("a wrong password", authorization(&basic("warden", "wrong")), NOBODY),
-            ("a user that is not there", authorization(&basic("nobody", "wrong")), NOBODY),
-            ("an empty password", authorization(&basic("warden", "")), NOBODY),
-            ("the reserved names", authorization(&basic("AWS", "password")), NOBODY),
+            (
+                "a wrong password",
+                authorization(&basic("warden", "wrong")),
+                NOBODY,
+            ),
+            (
+                "a user that is not there",
+                authorization(&basic("nobody", "wrong")),
+                NOBODY,
+            ),
+            (
+                "an empty password",
+                authorization(&basic("warden", "")),
+                NOBODY,
+            ),
+            (
+                "the reserved names",
+                authorization(&basic("AWS", "password")),
+                NOBODY,
+            ),
             ("what is no base64", authorization("Basic !!!"), NOBODY),
-            ("another scheme", authorization("Digest username=warden"), NOBODY),
+            (
+                "another scheme",
+                authorization("Digest username=warden"),
+                NOBODY,
+            ),
             ("a token of nothing", authorization("Bearer x.y.z"), NOBODY),
-            ("a password as a token", authorization(&format!("Bearer {}", &admin[6..])), NOBODY),
-            ("a refresh token", authorization(&format!("Bearer {refresh}")), NOBODY),
+            (
+                "a password as a token",
+                authorization(&format!("Bearer {}", &admin[6..])),
+                NOBODY,
+            ),
+            (
+                "a refresh token",
+                authorization(&format!("Bearer {refresh}")),
+                NOBODY,
+            ),
             ("a cookie of nothing", cookie("wharf_session=x"), SOMEBODY),
-            ("a token as a cookie", cookie(&format!("wharf_session={}", &login[7..])), SOMEBODY),
+            (
+                "a token as a cookie",
+                cookie(&format!("wharf_session={}", &login[7..])),
+                SOMEBODY,
+            ),
             ("two logins", twice("Basic Og==", admin), NOBODY),
-            ("two logins, the good one first", twice(admin, "Basic Og=="), NOBODY),
+            (
+                "two logins, the good one first",
+                twice(admin, "Basic Og=="),
+                NOBODY,
+            ),
             ("a disabled user", authorization(&disabled), NOBODY),
-            ("a token of a disabled user", authorization(&of_disabled), NOBODY),
+            (
+                "a token of a disabled user",
+                authorization(&of_disabled),
+                NOBODY,
+            ),
             ("a removed user", authorization(&removed), NOBODY),
-            ("a token of a removed user", authorization(&of_removed), NOBODY),
+            (
+                "a token of a removed user",
+                authorization(&of_removed),
+                NOBODY,
+            ),
             ("an expired robot", authorization(&expired), NOBODY),
-            ("a token of an expired robot", authorization(&of_expired), NOBODY),
+            (
+                "a token of an expired robot",
+                authorization(&of_expired),
+                NOBODY,
+            ),
             ("a user without rights", authorization(&without), SOMEBODY),
-            ("a token of a user without rights", authorization(&house.token(&without, SCOPE)), SOMEBODY),
-            ("an administrator's token for another repository", authorization(&elsewhere), SOMEBODY),
-            ("an administrator's token for nothing", authorization(&login), SOMEBODY),
+            (
+                "a token of a user without rights",
+                authorization(&house.token(&without, SCOPE)),
+                SOMEBODY,
+            ),
+            (
+                "an administrator's token for another repository",
+                authorization(&elsewhere),
+                SOMEBODY,
+            ),
+            (
+                "an administrator's token for nothing",
+                authorization(&login),
+                SOMEBODY,
+            ),
         ];
         Self {
             shown,
@@ -234,16 +346,25 @@ fn good_ones(house: &House, routes: &[Route]) -> usize {
     for route in routes {
         for shown in [&house.admin, &aws] {
             let answer = route.ask(house, &[("Authorization", shown)]);
-            assert!(![401, 403].contains(&answer.status), "{route:?}: {answer:?}");
+            assert!(
+                ![401, 403].contains(&answer.status),
+                "{route:?}: {answer:?}"
+            );
             opened += 1;
         }
     }
     let pull = house.token(&house.admin, "repository:team/app:pull");
-    for route in routes.iter().filter(|route| route.path.starts_with("/v2/team/app/")) {
+    for route in routes
+        .iter()
+        .filter(|route| route.path.starts_with("/v2/team/app/"))
+    {
         let answer = route.ask(house, &[("Authorization", &pull)]);
         let is_pull = ["GET", "HEAD"].contains(&route.method.as_str());
         let is_taken = ![401, 403].contains(&answer.status);
-        assert_eq!(is_taken, is_pull, "with a token to pull: {route:?}: {answer:?}");
+        assert_eq!(
+            is_taken, is_pull,
+            "with a token to pull: {route:?}: {answer:?}"
+        );
         opened += 1;
     }
     opened

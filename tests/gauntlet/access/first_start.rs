@@ -35,7 +35,9 @@ pub(crate) struct Run {
 impl Run {
     fn start(data: &std::path::Path, variables: &[(&str, &str)]) -> Self {
         let mut command = process::Command::new(env!("CARGO_BIN_EXE_wharf"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data);
         command.envs(variables.iter().copied());
         Self::of(&command)
     }
@@ -63,8 +65,16 @@ impl Run {
         let (mut printed, mut logged) = (String::new(), String::new());
         let child = self.server.child();
         let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
-        stdout.as_mut().expect("piped").read_to_string(&mut printed).expect("a text");
-        stderr.as_mut().expect("piped").read_to_string(&mut logged).expect("a text");
+        stdout
+            .as_mut()
+            .expect("piped")
+            .read_to_string(&mut printed)
+            .expect("a text");
+        stderr
+            .as_mut()
+            .expect("piped")
+            .read_to_string(&mut logged)
+            .expect("a text");
         self.server.wait(Duration::from_secs(20));
         (printed, logged)
     }
@@ -86,7 +96,10 @@ fn nobody_gets_in_by_a_password_that_anybody_could_know() {
         let client = Client::new(&run.base);
         for (name, password) in USUAL {
             let shown = basic(name, password);
-            let headers = [("Authorization", &*shown), ("X-Forwarded-For", &elsewhere())];
+            let headers = [
+                ("Authorization", &*shown),
+                ("X-Forwarded-For", &elsewhere()),
+            ];
             for path in ["/v2/", "/admin/v1/users"] {
                 let answer = client.send("GET", path, &headers, b"");
                 assert_eq!(answer.status, 401, "{name}:{password}: {answer:?}");
@@ -95,7 +108,11 @@ fn nobody_gets_in_by_a_password_that_anybody_could_know() {
         }
         let (printed, logged) = run.end();
         let (_, told) = printed.split_once("password: ").expect("it is told");
-        let password = told.split_whitespace().next().expect("a password").to_owned();
+        let password = told
+            .split_whitespace()
+            .next()
+            .expect("a password")
+            .to_owned();
         assert_eq!(printed.matches(&password).count(), 1, "{printed}");
         assert!(!logged.contains(&password), "it stands in the log");
         assert!(password.len() >= 20, "{password}");
@@ -107,11 +124,16 @@ fn nobody_gets_in_by_a_password_that_anybody_could_know() {
         let answer = client.send("GET", "/admin/v1/users", &[("Authorization", &shown)], b"");
         assert_eq!(answer.status, 200, "{answer:?}");
         let (printed, logged) = run.end();
-        assert!(!printed.contains("password") && !logged.contains(&password), "{printed}");
+        assert!(
+            !printed.contains("password") && !logged.contains(&password),
+            "{printed}"
+        );
         // Nor is it in any file, as it is.
         for file in files(&data) {
             let bytes = std::fs::read(&file).expect("a file is read");
-            let is_there = bytes.windows(password.len()).any(|part| part == password.as_bytes());
+            let is_there = bytes
+                .windows(password.len())
+                .any(|part| part == password.as_bytes());
             assert!(!is_there, "{file:?}");
         }
         passwords.insert(password);
@@ -136,7 +158,9 @@ fn nobody_gets_in_by_a_password_that_anybody_could_know() {
     row(
         45,
         "",
-        &format!("3 first starts with 3 passwords, {tried} usual ones refused, {refused} open addresses refused"),
+        &format!(
+            "3 first starts with 3 passwords, {tried} usual ones refused, {refused} open addresses refused"
+        ),
     );
 }
 

@@ -31,7 +31,10 @@ const LIES: [(&str, &str); 16] = [
 #[test]
 fn a_stranger_s_word_about_the_way_it_came_counts_for_nothing() {
     let mut asked = 0;
-    for (external, base) in [("", None), ("https://registry.example", Some("https://registry.example"))] {
+    for (external, base) in [
+        ("", None),
+        ("https://registry.example", Some("https://registry.example")),
+    ] {
         let variables = [
             ("WHARF__SERVER__EXTERNAL_URL", external),
             ("WHARF__LOG__FORMAT", "json"),
@@ -50,18 +53,29 @@ fn a_stranger_s_word_about_the_way_it_came_counts_for_nothing() {
             statement(json!({"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}})),
             statement(json!({"Bool": {"aws:SecureTransport": "true"}})),
         ]});
-        assert_eq!(house.manage("PUT", "/policies/registry", &policy).status, 204);
+        assert_eq!(
+            house.manage("PUT", "/policies/registry", &policy).status,
+            204
+        );
 
-        for headers in LIES.iter().map(std::slice::from_ref).chain([LIES.as_slice()]) {
+        for headers in LIES
+            .iter()
+            .map(std::slice::from_ref)
+            .chain([LIES.as_slice()])
+        {
             let told = places(&house, &key, headers);
             for place in &told {
                 let is_ours = place.starts_with(&base) || place.starts_with('/');
                 assert!(is_ours, "{headers:?}: {place}");
-                let is_evil = ["evil", ":444", "203.0.113"].iter().any(|part| place.contains(part));
+                let is_evil = ["evil", ":444", "203.0.113"]
+                    .iter()
+                    .any(|part| place.contains(part));
                 assert!(!is_evil, "{headers:?}: {place}");
             }
             asked += told.len();
-            let listed = house.client.send("GET", "/v2/team/app/tags/list", headers, b"");
+            let listed = house
+                .client
+                .send("GET", "/v2/team/app/tags/list", headers, b"");
             assert_eq!(listed.status, 401, "{headers:?}: {listed:?}");
         }
         // Nor does another address make a guesser a new one.
@@ -69,22 +83,35 @@ fn a_stranger_s_word_about_the_way_it_came_counts_for_nothing() {
         for number in 0..12 {
             let from = format!("198.51.100.{number}");
             let shown = basic("warden", "a guess");
-            let headers = ["X-Forwarded-For", "X-Real-IP", "Forwarded"].map(|name| (name, from.as_str()));
+            let headers =
+                ["X-Forwarded-For", "X-Real-IP", "Forwarded"].map(|name| (name, from.as_str()));
             let headers = [&headers[..], &[("Authorization", &shown)]].concat();
             let answer = house.client.send("GET", "/v2/", &headers, b"");
             waits += usize::from(answer.status == 429);
         }
         assert!(waits >= 5, "{waits} of 12 guesses had to wait");
         let log = house.registry.log();
-        let audit = house.registry.administer(["audit", "--limit", "1000"]).succeeds();
+        let audit = house
+            .registry
+            .administer(["audit", "--limit", "1000"])
+            .succeeds();
         for text in [&log, &audit] {
-            assert!(text.contains("127.0.0.1") && !text.contains("203.0.113"), "{text}");
+            assert!(
+                text.contains("127.0.0.1") && !text.contains("203.0.113"),
+                "{text}"
+            );
             assert!(!text.contains("198.51.100"), "{text}");
         }
     }
     asked += hosts();
     let obeyed = a_trusted_proxy();
-    row(29, "", &format!("{asked} places told to strangers, 0 of them elsewhere; {obeyed} told through a trusted proxy"));
+    row(
+        29,
+        "",
+        &format!(
+            "{asked} places told to strangers, 0 of them elsewhere; {obeyed} told through a trusted proxy"
+        ),
+    );
 }
 
 /// Every address that an answer tells.
@@ -100,11 +127,18 @@ fn places(house: &House, key: &super::sigv4::Key, headers: &[(&str, &str)]) -> V
     told.push(realm.to_owned());
     let begun = send("POST", "/v2/team/app/blobs/uploads/");
     told.push(begun.header("location").expect("a location").to_owned());
-    house.ask(&house.admin, "DELETE", begun.header("location").expect("a location"));
+    house.ask(
+        &house.admin,
+        "DELETE",
+        begun.header("location").expect("a location"),
+    );
     for path in ["/v2/_catalog?n=1", "/v2/team/app/tags/list?n=1"] {
         let page = send("GET", path);
         assert_eq!(page.status, 200, "{page:?}");
-        told.extend(page.header("link").map(|link| link.trim_start_matches('<').to_owned()));
+        told.extend(
+            page.header("link")
+                .map(|link| link.trim_start_matches('<').to_owned()),
+        );
     }
     let mut call = |operation: &str, body: &Value, pointer: &str| {
         let mut signed = key.call(house.client.address(), operation, &body.to_string());
@@ -115,13 +149,25 @@ fn places(house: &House, key: &super::sigv4::Key, headers: &[(&str, &str)]) -> V
         let answer = answer.json();
         let place = answer.pointer(pointer).and_then(Value::as_str);
         let place = place.unwrap_or_else(|| panic!("{answer}")).to_owned();
-        told.push(if place.contains("://") { place } else { format!("/{place}") });
+        told.push(if place.contains("://") {
+            place
+        } else {
+            format!("/{place}")
+        });
     };
-    call("GetAuthorizationToken", &json!({}), "/authorizationData/0/proxyEndpoint");
+    call(
+        "GetAuthorizationToken",
+        &json!({}),
+        "/authorizationData/0/proxyEndpoint",
+    );
     let layer = crate::support::image::digest(b"a layer");
     let body = json!({"repositoryName": "team/app", "layerDigest": layer});
     call("GetDownloadUrlForLayer", &body, "/downloadUrl");
-    call("DescribeRepositories", &json!({}), "/repositories/0/repositoryUri");
+    call(
+        "DescribeRepositories",
+        &json!({}),
+        "/repositories/0/repositoryUri",
+    );
     told
 }
 
@@ -151,8 +197,13 @@ fn hosts() -> usize {
             if !external.is_empty() && answer.status == 401 {
                 assert_eq!(realm, format!("{external}/token"), "{host}");
             }
-            let is_plain = realm.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/.-[]_".contains(&byte));
-            assert!(is_plain && challenge.matches("service=").count() <= 1, "{host}: {challenge}");
+            let is_plain = realm
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b":/.-[]_".contains(&byte));
+            assert!(
+                is_plain && challenge.matches("service=").count() <= 1,
+                "{host}: {challenge}"
+            );
             asked += 1;
         }
     }
@@ -162,19 +213,28 @@ fn hosts() -> usize {
 /// Through a proxy that is trusted the nearest address counts that it doesn't know as a proxy, and
 /// what the caller itself had put before it doesn't.
 fn a_trusted_proxy() -> usize {
-    let house = House::new(&[("WHARF__SERVER__TRUSTED_PROXIES", "[\"127.0.0.0/8\", \"10.0.0.0/8\"]")]);
+    let house = House::new(&[(
+        "WHARF__SERVER__TRUSTED_PROXIES",
+        "[\"127.0.0.0/8\", \"10.0.0.0/8\"]",
+    )]);
     let forwarded = [
         ("X-Forwarded-Host", "registry.example"),
         ("X-Forwarded-Proto", "https"),
     ];
     let challenged = house.client.send("GET", "/v2/", &forwarded, b"");
     let challenge = challenged.header("www-authenticate").expect("a challenge");
-    assert!(challenge.contains("realm=\"https://registry.example/token\""), "{challenge}");
+    assert!(
+        challenge.contains("realm=\"https://registry.example/token\""),
+        "{challenge}"
+    );
     let cases = [
         ("198.51.100.1", "198.51.100.1"),
         ("203.0.113.7, 198.51.100.2", "198.51.100.2"),
         ("203.0.113.7, 198.51.100.3, 10.0.0.1", "198.51.100.3"),
-        ("127.0.0.1, 203.0.113.7, 198.51.100.4, 127.0.0.1", "198.51.100.4"),
+        (
+            "127.0.0.1, 203.0.113.7, 198.51.100.4, 127.0.0.1",
+            "198.51.100.4",
+        ),
         ("2001:db8::5", "2001:db8::5"),
     ];
     for (said, _) in cases {
@@ -184,10 +244,22 @@ fn a_trusted_proxy() -> usize {
     }
     let patience = std::time::Duration::from_secs(10);
     wait::until("the audit log", patience, || {
-        let audit = house.registry.administer(["audit", "--outcome", "denied"]).succeeds();
-        let audit = format!("{audit}\n{}", house.registry.administer(["audit", "--outcome", "failed"]).succeeds());
+        let audit = house
+            .registry
+            .administer(["audit", "--outcome", "denied"])
+            .succeeds();
+        let audit = format!(
+            "{audit}\n{}",
+            house
+                .registry
+                .administer(["audit", "--outcome", "failed"])
+                .succeeds()
+        );
         assert!(!audit.contains("203.0.113.7"), "{audit}");
-        cases.iter().all(|(_, counts)| audit.contains(counts)).then_some(())
+        cases
+            .iter()
+            .all(|(_, counts)| audit.contains(counts))
+            .then_some(())
     });
     cases.len() + 1
 }

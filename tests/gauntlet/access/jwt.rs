@@ -82,8 +82,8 @@ impl Signer {
         let prefix: &[u8] = match self {
             Self::Ed25519(..) => &[48, 42, 48, 5, 6, 3, 43, 101, 112, 3, 33, 0],
             Self::P256(_) => &[
-                48, 89, 48, 19, 6, 7, 42, 134, 72, 206, 61, 2, 1, 6, 8, 42, 134, 72, 206, 61, 3,
-                1, 7, 3, 66, 0,
+                48, 89, 48, 19, 6, 7, 42, 134, 72, 206, 61, 2, 1, 6, 8, 42, 134, 72, 206, 61, 3, 1,
+                7, 3, 66, 0,
             ],
         };
         let der = [prefix, public].concat();
@@ -102,7 +102,11 @@ impl Signer {
 
     /// A token with its own algorithm.
     pub(crate) fn token(&self, header: &Value, claims: &str) -> String {
-        let signed = format!("{}.{}", url(header.to_string().as_bytes()), url(claims.as_bytes()));
+        let signed = format!(
+            "{}.{}",
+            url(header.to_string().as_bytes()),
+            url(claims.as_bytes())
+        );
         let signature = self.sign(signed.as_bytes());
         format!("{signed}.{}", url(&signature))
     }
@@ -110,7 +114,11 @@ impl Signer {
 
 /// A token whose code is made with a shared secret.
 pub(crate) fn with_secret(header: &Value, claims: &str, secret: &[u8]) -> String {
-    let signed = format!("{}.{}", url(header.to_string().as_bytes()), url(claims.as_bytes()));
+    let signed = format!(
+        "{}.{}",
+        url(header.to_string().as_bytes()),
+        url(claims.as_bytes())
+    );
     let algorithm = match header["alg"].as_str() {
         Some("HS384") => hmac::HMAC_SHA384,
         Some("HS512") => hmac::HMAC_SHA512,

@@ -36,7 +36,11 @@ fn whatever_a_caller_sends_is_one_line_of_the_log() {
     for format in ["json", "text"] {
         sent += lines(format);
     }
-    row(32, "", &format!("{sent} requests with odd bytes, one line each, none of it raw"));
+    row(
+        32,
+        "",
+        &format!("{sent} requests with odd bytes, one line each, none of it raw"),
+    );
 }
 
 fn lines(format: &str) -> usize {
@@ -52,15 +56,33 @@ fn lines(format: &str) -> usize {
             ("name", format!("/v2/MARK{encoded}x/manifests/1")),
             ("tag", format!("/v2/team/app/manifests/MARK{encoded}")),
             ("user", format!("/admin/v1/users/MARK{encoded}")),
-            ("query", format!("/token?account=MARK{encoded}&service={encoded}&scope={encoded}")),
+            (
+                "query",
+                format!("/token?account=MARK{encoded}&service={encoded}&scope={encoded}"),
+            ),
             ("nothing", format!("/MARK{encoded}")),
         ] {
             let mark = format!("mark-{way}-{number}-");
             let path = path.replace("MARK", &mark);
-            let line = format!("GET {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: {mark}\r\nConnection: close\r\n\r\n");
+            let line = format!(
+                "GET {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: {mark}\r\nConnection: close\r\n\r\n"
+            );
             requests.push((mark, line.into_bytes()));
         }
-        for name in ["User-Agent", "X-Request-Id", "Referer", "Host", "X-Forwarded-For", "Authorization", "Cookie", "X-Amz-Target", "Traceparent", "Accept", "Content-Type", "Range"] {
+        for name in [
+            "User-Agent",
+            "X-Request-Id",
+            "Referer",
+            "Host",
+            "X-Forwarded-For",
+            "Authorization",
+            "Cookie",
+            "X-Amz-Target",
+            "Traceparent",
+            "Accept",
+            "Content-Type",
+            "Range",
+        ] {
             let mark = format!("mark-{}-{number}-", name.to_lowercase());
             let mut bytes = format!("GET /v2/?{mark} HTTP/1.1\r\nX-Of: {mark}\r\n").into_bytes();
             if name != "Host" {
@@ -78,7 +100,9 @@ fn lines(format: &str) -> usize {
         let mark = format!("mark-login-{number}-");
         let shown = basic(&format!("{mark}{text}"), &text);
         let from = elsewhere();
-        let login = format!("GET /v2/ HTTP/1.1\r\nHost: x\r\nUser-Agent: {mark}\r\nX-Forwarded-For: {from}\r\nAuthorization: {shown}\r\nConnection: close\r\n\r\n");
+        let login = format!(
+            "GET /v2/ HTTP/1.1\r\nHost: x\r\nUser-Agent: {mark}\r\nX-Forwarded-For: {from}\r\nAuthorization: {shown}\r\nConnection: close\r\n\r\n"
+        );
         requests.push((mark, login.into_bytes()));
         for (mark, bytes) in requests {
             let answer = raw(&address, &bytes);
@@ -89,22 +113,36 @@ fn lines(format: &str) -> usize {
         }
         session(&house, &text);
         let method = String::from_utf8_lossy(odd).replace(char::is_control, "~");
-        let answer = raw(&address, format!("M{method}ETHOD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+        let answer = raw(
+            &address,
+            format!("M{method}ETHOD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
         assert!(answer.status < 500, "{answer:?}");
     }
-    let last = house.client.send("GET", "/v2/", &[("User-Agent", "the-last-one")], b"");
+    let last = house
+        .client
+        .send("GET", "/v2/", &[("User-Agent", "the-last-one")], b"");
     assert_eq!(last.status, 401);
     let log = wait::until("the log", Duration::from_secs(10), || {
         let log = house.registry.log();
         (log.contains("the-last-one") && log.ends_with('\n')).then_some(log)
     });
     for line in log.lines() {
-        let is_raw = |letter: char| letter.is_control() || "\u{2028}\u{2029}\u{202e}\u{2066}".contains(letter);
+        let is_raw = |letter: char| {
+            letter.is_control() || "\u{2028}\u{2029}\u{202e}\u{2066}".contains(letter)
+        };
         assert!(!line.chars().any(is_raw), "{line:?}");
-        assert!(!line.contains(char::REPLACEMENT_CHARACTER) || format == "json" || line.len() < 4096, "{line:?}");
+        assert!(
+            !line.contains(char::REPLACEMENT_CHARACTER) || format == "json" || line.len() < 4096,
+            "{line:?}"
+        );
         if format == "json" {
-            let read: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-            assert!(read["timestamp"].is_string() && read["message"] != "forged", "{line}");
+            let read: Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+            assert!(
+                read["timestamp"].is_string() && read["message"] != "forged",
+                "{line}"
+            );
             assert_eq!(read["admin"], Value::Null, "{line}");
         }
     }
@@ -120,8 +158,13 @@ fn lines(format: &str) -> usize {
 /// A body that names somebody.
 fn session(house: &House, text: &str) {
     let body = json!({"username": format!("body{text}"), "password": text}).to_string();
-    let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", &*elsewhere())];
-    let answer = house.client.send("POST", "/session", &headers, body.as_bytes());
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("X-Forwarded-For", &*elsewhere()),
+    ];
+    let answer = house
+        .client
+        .send("POST", "/session", &headers, body.as_bytes());
     assert!((400..500).contains(&answer.status), "{answer:?}");
 }
 
@@ -133,13 +176,23 @@ fn told_elsewhere(house: &House) {
         let made = house.manage("POST", "/robots", &body);
         assert!([201, 400].contains(&made.status), "{made:?}");
     }
-    for words in [&["audit", "--limit", "1000"][..], &["robot", "list"], &["events", "tail"]] {
+    for words in [
+        &["audit", "--limit", "1000"][..],
+        &["robot", "list"],
+        &["events", "tail"],
+    ] {
         let told = house.registry.administer(words.iter().copied()).succeeds();
         let is_raw = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
         assert!(!told.chars().any(is_raw), "{words:?}: {told:?}");
-        assert!(!told.lines().any(|line| line.starts_with("{\"level\"")), "{words:?}: {told}");
+        assert!(
+            !told.lines().any(|line| line.starts_with("{\"level\"")),
+            "{words:?}: {told}"
+        );
     }
     let metrics = house.client.get("/metrics");
     let metrics = String::from_utf8(metrics.body).expect("a text");
-    assert!(!metrics.contains("mark-") && !metrics.contains("ETHOD"), "{metrics}");
+    assert!(
+        !metrics.contains("mark-") && !metrics.contains("ETHOD"),
+        "{metrics}"
+    );
 }

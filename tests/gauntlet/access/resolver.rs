@@ -42,7 +42,9 @@ impl Resolver {
         thread::spawn(move || {
             let mut query = [0; 512];
             while !stopped.load(Ordering::Relaxed) {
-                let Ok((length, from)) = socket.recv_from(&mut query) else { continue };
+                let Ok((length, from)) = socket.recv_from(&mut query) else {
+                    continue;
+                };
                 let mut asked = asked.lock().expect("not poisoned");
                 if let Some(answer) = answer(&query[..length], &mut asked) {
                     let _ = socket.send_to(&answer, from);
@@ -54,7 +56,10 @@ impl Resolver {
 
     /// What stands in `resolv.conf` to ask it.
     pub(crate) fn configuration(&self) -> String {
-        format!("nameserver {}\noptions timeout:1 attempts:1\n", self.address)
+        format!(
+            "nameserver {}\noptions timeout:1 attempts:1\n",
+            self.address
+        )
     }
 
     /// How often each name was asked for.

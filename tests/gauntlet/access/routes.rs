@@ -54,7 +54,10 @@ pub(crate) fn distribution(repository: &str, image: &Image) -> Vec<Route> {
     const MANIFEST: &str = "ecr:BatchGetImage";
     const LAYER: &str = "ecr:GetDownloadUrlForLayer";
     const DELETE: &str = "ecr:BatchDeleteImage";
-    let Image { layer, manifest: named } = image;
+    let Image {
+        layer,
+        manifest: named,
+    } = image;
     let absent = digest(b"never pushed");
     let upload = format!("/v2/{repository}/blobs/uploads/01a21573-0000-7000-8000-000000000000");
     let at = |path: &str| format!("/v2/{repository}/{path}");
@@ -63,17 +66,29 @@ pub(crate) fn distribution(repository: &str, image: &Image) -> Vec<Route> {
     let route = Route::new;
     vec![
         route("GET", &at(&format!("blobs/{layer}")), &[LAYER]),
-        route("HEAD", &at(&format!("blobs/{layer}")), &["ecr:BatchCheckLayerAvailability"]),
+        route(
+            "HEAD",
+            &at(&format!("blobs/{layer}")),
+            &["ecr:BatchCheckLayerAvailability"],
+        ),
         route("GET", &at("manifests/1"), &[MANIFEST]),
         route("HEAD", &at("manifests/1"), &[MANIFEST]),
         route("GET", &at(&format!("manifests/{named}")), &[MANIFEST]),
         route("HEAD", &at(&format!("manifests/{named}")), &[MANIFEST]),
         route("POST", &at("blobs/uploads/"), &[INITIATE]),
-        route("POST", &at(&format!("blobs/uploads/?digest={small}")), &[INITIATE, PART, COMPLETE])
-            .with("application/octet-stream", "small".to_owned()),
+        route(
+            "POST",
+            &at(&format!("blobs/uploads/?digest={small}")),
+            &[INITIATE, PART, COMPLETE],
+        )
+        .with("application/octet-stream", "small".to_owned()),
         route("PATCH", &upload, &[PART]),
         // It may bring the last bytes along.
-        route("PUT", &format!("{upload}?digest={small}"), &[PART, COMPLETE]),
+        route(
+            "PUT",
+            &format!("{upload}?digest={small}"),
+            &[PART, COMPLETE],
+        ),
         route("PUT", &at("manifests/again"), &["ecr:PutImage"])
             .with(IMAGE, manifest(&digest(b"{}"), layer, 15)),
         route("GET", &at("tags/list"), &["ecr:ListImages"]),
@@ -81,12 +96,26 @@ pub(crate) fn distribution(repository: &str, image: &Image) -> Vec<Route> {
         route("DELETE", &at("manifests/absent"), &[DELETE]),
         route("DELETE", &at(&format!("manifests/{absent}")), &[DELETE]),
         route("DELETE", &at(&format!("blobs/{absent}")), &[DELETE]),
-        route("GET", &at(&format!("referrers/{named}")), &["ecr:ListImageReferrers"]),
-        route("POST", "/v2/first/push/blobs/uploads/", &[INITIATE, "ecr:CreateRepository"]),
-        route("GET", &format!("/events?after=oldest&limit=1&repository={repository}"), &["wharf:ReadEvents"]),
+        route(
+            "GET",
+            &at(&format!("referrers/{named}")),
+            &["ecr:ListImageReferrers"],
+        ),
+        route(
+            "POST",
+            "/v2/first/push/blobs/uploads/",
+            &[INITIATE, "ecr:CreateRepository"],
+        ),
+        route(
+            "GET",
+            &format!("/events?after=oldest&limit=1&repository={repository}"),
+            &["wharf:ReadEvents"],
+        ),
         route("GET", "/events?after=oldest&limit=1", &["wharf:ReadEvents"]),
-        route("PUT", &format!("/leases/{named}"), &["wharf:Lease"]).with("application/json", lease.clone()),
-        route("DELETE", &format!("/leases/{named}"), &["wharf:Lease"]).with("application/json", lease),
+        route("PUT", &format!("/leases/{named}"), &["wharf:Lease"])
+            .with("application/json", lease.clone()),
+        route("DELETE", &format!("/leases/{named}"), &["wharf:Lease"])
+            .with("application/json", lease),
     ]
 }
 
@@ -136,7 +165,8 @@ pub(crate) fn operations(repository: &str) -> Vec<(&'static str, Value)> {
     let arn = format!("arn:aws:ecr:us-east-1:000000000000:repository/{repository}");
     let uuid = "01a21573-0000-7000-8000-000000000000";
     let role = "arn:aws:iam::000000000000:role/somebody";
-    let statement = json!({"Sid": "x", "Effect": "Deny", "Principal": "*", "Action": "ecr:ReplicateImage"});
+    let statement =
+        json!({"Sid": "x", "Effect": "Deny", "Principal": "*", "Action": "ecr:ReplicateImage"});
     let policy = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
     let rule = json!({"rulePriority": 1, "action": {"type": "expire"}, "selection": {
         "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1000}});
@@ -155,45 +185,110 @@ pub(crate) fn operations(repository: &str) -> Vec<(&'static str, Value)> {
         ("GetAuthorizationToken", json!({})),
         ("DescribeRegistry", json!({})),
         ("CreateRepository", named(json!({}))),
-        ("DescribeRepositories", json!({"repositoryNames": [repository]})),
+        (
+            "DescribeRepositories",
+            json!({"repositoryNames": [repository]}),
+        ),
         ("DeleteRepository", named(json!({}))),
-        ("PutImageTagMutability", named(json!({"imageTagMutability": "MUTABLE"}))),
-        ("TagResource", json!({"resourceArn": arn, "tags": [{"Key": "a", "Value": "b"}]})),
-        ("UntagResource", json!({"resourceArn": arn, "tagKeys": ["a"]})),
+        (
+            "PutImageTagMutability",
+            named(json!({"imageTagMutability": "MUTABLE"})),
+        ),
+        (
+            "TagResource",
+            json!({"resourceArn": arn, "tags": [{"Key": "a", "Value": "b"}]}),
+        ),
+        (
+            "UntagResource",
+            json!({"resourceArn": arn, "tagKeys": ["a"]}),
+        ),
         ("ListTagsForResource", json!({"resourceArn": arn})),
         ("InitiateLayerUpload", named(json!({}))),
-        ("UploadLayerPart", named(json!({"uploadId": uuid, "partFirstByte": 0, "partLastByte": 0, "layerPartBlob": "eA=="}))),
-        ("CompleteLayerUpload", named(json!({"uploadId": uuid, "layerDigests": [absent]}))),
-        ("BatchCheckLayerAvailability", named(json!({"layerDigests": [absent]}))),
-        ("PutImage", named(json!({"imageManifest": manifest(&absent, &absent, 1)}))),
+        (
+            "UploadLayerPart",
+            named(
+                json!({"uploadId": uuid, "partFirstByte": 0, "partLastByte": 0, "layerPartBlob": "eA=="}),
+            ),
+        ),
+        (
+            "CompleteLayerUpload",
+            named(json!({"uploadId": uuid, "layerDigests": [absent]})),
+        ),
+        (
+            "BatchCheckLayerAvailability",
+            named(json!({"layerDigests": [absent]})),
+        ),
+        (
+            "PutImage",
+            named(json!({"imageManifest": manifest(&absent, &absent, 1)})),
+        ),
         ("BatchGetImage", named(json!({"imageIds": [id]}))),
-        ("GetDownloadUrlForLayer", named(json!({"layerDigest": absent}))),
+        (
+            "GetDownloadUrlForLayer",
+            named(json!({"layerDigest": absent})),
+        ),
         ("ListImages", named(json!({}))),
         ("DescribeImages", named(json!({}))),
         ("BatchDeleteImage", named(json!({"imageIds": [id]}))),
-        ("PutLifecyclePolicy", named(json!({"lifecyclePolicyText": lifecycle}))),
+        (
+            "PutLifecyclePolicy",
+            named(json!({"lifecyclePolicyText": lifecycle})),
+        ),
         ("GetLifecyclePolicy", named(json!({}))),
         ("DeleteLifecyclePolicy", named(json!({}))),
-        ("StartLifecyclePolicyPreview", named(json!({"lifecyclePolicyText": lifecycle}))),
+        (
+            "StartLifecyclePolicyPreview",
+            named(json!({"lifecyclePolicyText": lifecycle})),
+        ),
         ("GetLifecyclePolicyPreview", named(json!({}))),
         ("StartImageScan", named(json!({"imageId": id}))),
         ("DescribeImageScanFindings", named(json!({"imageId": id}))),
-        ("PutImageScanningConfiguration", named(json!({"imageScanningConfiguration": {"scanOnPush": false}}))),
-        ("BatchGetRepositoryScanningConfiguration", json!({"repositoryNames": [repository]})),
+        (
+            "PutImageScanningConfiguration",
+            named(json!({"imageScanningConfiguration": {"scanOnPush": false}})),
+        ),
+        (
+            "BatchGetRepositoryScanningConfiguration",
+            json!({"repositoryNames": [repository]}),
+        ),
         ("GetRegistryScanningConfiguration", json!({})),
-        ("PutRegistryScanningConfiguration", json!({"scanType": "BASIC"})),
-        ("PutReplicationConfiguration", json!({"replicationConfiguration": {"rules": []}})),
-        ("DescribeImageReplicationStatus", named(json!({"imageId": id}))),
-        ("StartReplicationBackfill", json!({"destination": {"region": "eu-west-1", "registryId": "000000000000"}})),
-        ("StopReplicationBackfill", json!({"replicationBackfillId": uuid})),
+        (
+            "PutRegistryScanningConfiguration",
+            json!({"scanType": "BASIC"}),
+        ),
+        (
+            "PutReplicationConfiguration",
+            json!({"replicationConfiguration": {"rules": []}}),
+        ),
+        (
+            "DescribeImageReplicationStatus",
+            named(json!({"imageId": id})),
+        ),
+        (
+            "StartReplicationBackfill",
+            json!({"destination": {"region": "eu-west-1", "registryId": "000000000000"}}),
+        ),
+        (
+            "StopReplicationBackfill",
+            json!({"replicationBackfillId": uuid}),
+        ),
         ("ListReplicationBackfills", json!({})),
-        ("DescribeReplicationBackfillResults", json!({"replicationBackfillId": uuid})),
-        ("CreatePullThroughCacheRule", prefix(json!({"upstreamRegistryUrl": "public.ecr.aws"}))),
+        (
+            "DescribeReplicationBackfillResults",
+            json!({"replicationBackfillId": uuid}),
+        ),
+        (
+            "CreatePullThroughCacheRule",
+            prefix(json!({"upstreamRegistryUrl": "public.ecr.aws"})),
+        ),
         ("DescribePullThroughCacheRules", json!({})),
         ("UpdatePullThroughCacheRule", prefix(json!({}))),
         ("DeletePullThroughCacheRule", prefix(json!({}))),
         ("ValidatePullThroughCacheRule", prefix(json!({}))),
-        ("CreateRepositoryCreationTemplate", template(json!({"appliedFor": ["CREATE_ON_PUSH"]}))),
+        (
+            "CreateRepositoryCreationTemplate",
+            template(json!({"appliedFor": ["CREATE_ON_PUSH"]})),
+        ),
         ("DescribeRepositoryCreationTemplates", json!({})),
         ("UpdateRepositoryCreationTemplate", template(json!({}))),
         ("DeleteRepositoryCreationTemplate", template(json!({}))),
@@ -203,16 +298,34 @@ pub(crate) fn operations(repository: &str) -> Vec<(&'static str, Value)> {
         ("PutRegistryPolicy", json!({"policyText": policy})),
         ("GetRegistryPolicy", json!({})),
         ("DeleteRegistryPolicy", json!({})),
-        ("GetAccountSetting", json!({"name": "BASIC_SCAN_TYPE_VERSION"})),
-        ("PutAccountSetting", json!({"name": "BASIC_SCAN_TYPE_VERSION", "value": "AWS_NATIVE"})),
-        ("PutSigningConfiguration", json!({"signingConfiguration": {"rules": []}})),
+        (
+            "GetAccountSetting",
+            json!({"name": "BASIC_SCAN_TYPE_VERSION"}),
+        ),
+        (
+            "PutAccountSetting",
+            json!({"name": "BASIC_SCAN_TYPE_VERSION", "value": "AWS_NATIVE"}),
+        ),
+        (
+            "PutSigningConfiguration",
+            json!({"signingConfiguration": {"rules": []}}),
+        ),
         ("GetSigningConfiguration", json!({})),
         ("DeleteSigningConfiguration", json!({})),
         ("DescribeImageSigningStatus", named(json!({"imageId": id}))),
         ("ListImageReferrers", named(json!({"subjectId": id}))),
-        ("UpdateImageStorageClass", named(json!({"imageId": id, "targetStorageClass": "ARCHIVE"}))),
-        ("RegisterPullTimeUpdateExclusion", json!({"principalArn": role})),
-        ("DeregisterPullTimeUpdateExclusion", json!({"principalArn": role})),
+        (
+            "UpdateImageStorageClass",
+            named(json!({"imageId": id, "targetStorageClass": "ARCHIVE"})),
+        ),
+        (
+            "RegisterPullTimeUpdateExclusion",
+            json!({"principalArn": role}),
+        ),
+        (
+            "DeregisterPullTimeUpdateExclusion",
+            json!({"principalArn": role}),
+        ),
         ("ListPullTimeUpdateExclusions", json!({})),
     ]
 }

@@ -36,7 +36,9 @@ fn a_signature_holds_for_one_request_at_one_time() {
     door.replay();
     let games = door.play() + door.keys_that_count_no_more();
     // What was refused has left nothing behind, and the door still knows who knocks rightly.
-    let listed = door.house.call(&door.key, "DescribeRepositories", &json!({}));
+    let listed = door
+        .house
+        .call(&door.key, "DescribeRepositories", &json!({}));
     let listed = listed.json();
     let names = listed["repositories"].as_array().expect("a list").iter();
     let names: Vec<_> = names.map(|one| one["repositoryName"].as_str()).collect();
@@ -109,7 +111,9 @@ impl Door {
                     bytes[bit / 8] ^= 1 << (bit % 8);
                     // A line that ends early is another request, and what is no text can't be sent
                     // by this client.
-                    let Ok(changed) = String::from_utf8(bytes) else { continue };
+                    let Ok(changed) = String::from_utf8(bytes) else {
+                        continue;
+                    };
                     if changed.contains(['\r', '\n', '\0']) {
                         continue;
                     }
@@ -204,8 +208,16 @@ impl Door {
         games.push(("a second date", twice("X-Amz-Date", &scope.moment)));
         games.push(("a second signature", twice("Authorization", "Basic YTpi")));
         games.push(("a security token", twice("X-Amz-Security-Token", "x")));
-        games.push(("an unsigned x-amz", twice("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")));
-        for said in ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", ""] {
+        games.push((
+            "an unsigned x-amz",
+            twice("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD"),
+        ));
+        for said in [
+            "UNSIGNED-PAYLOAD",
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+            "",
+        ] {
             let mut request = fresh();
             request.set("X-Amz-Content-Sha256", said);
             let names = request.names();
@@ -214,12 +226,21 @@ impl Door {
             games.push(("a body that is not signed", request));
         }
         let mut request = fresh();
-        request.set("X-Amz-Content-Sha256", crate::support::image::digest(request.body.as_bytes()).trim_start_matches("sha256:"));
+        request.set(
+            "X-Amz-Content-Sha256",
+            crate::support::image::digest(request.body.as_bytes()).trim_start_matches("sha256:"),
+        );
         let names = request.names();
         let mut request = authorized(request, &names);
         request.body = request.body.replace("forged", "swapped");
         games.push(("a body of another digest", request));
-        for (service, region, date) in [("s3", "us-east-1", 0), ("ecr", "us-east-1", 24 * 60), ("sts", "us-east-1", 0), ("ecr-public", "us-east-1", 0), ("ecr", "", 0)] {
+        for (service, region, date) in [
+            ("s3", "us-east-1", 0),
+            ("ecr", "us-east-1", 24 * 60),
+            ("sts", "us-east-1", 0),
+            ("ecr-public", "us-east-1", 0),
+            ("ecr", "", 0),
+        ] {
             let other = Scope {
                 service: service.to_owned(),
                 region: region.to_owned(),
@@ -235,13 +256,25 @@ impl Door {
         request.query = "X-Amz-Date=20150830T123600Z".to_owned();
         games.push(("a query of its own", request));
         let mut request = self.now("made/forged");
-        request.set("Authorization", &request.value("Authorization").replace("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"));
+        request.set(
+            "Authorization",
+            &request
+                .value("Authorization")
+                .replace("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"),
+        );
         games.push(("another algorithm", request));
         let mut request = self.now("made/forged");
-        request.set("Authorization", &request.value("Authorization").replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"));
+        request.set(
+            "Authorization",
+            &request
+                .value("Authorization")
+                .replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"),
+        );
         games.push(("another algorithm", request));
         games.push(("no signature", fresh()));
-        let let_in = games.iter().filter(|(_, request)| self.knock(request).status == 200);
+        let let_in = games
+            .iter()
+            .filter(|(_, request)| self.knock(request).status == 200);
         let let_in: Vec<_> = let_in.collect();
         assert!(let_in.is_empty(), "{let_in:#?}");
         for (why, request) in &games {
@@ -258,7 +291,10 @@ impl Door {
         };
         let made_up = [("", ""), ("AKIAIOSFODNN7EXAMPLE", ""), (&*self.key.id, "")];
         for (id, secret) in made_up {
-            let key = Key { id: id.to_owned(), secret: secret.to_owned() };
+            let key = Key {
+                id: id.to_owned(),
+                secret: secret.to_owned(),
+            };
             self.refuses("a key of nobody", &forged(&key));
         }
         let removed = self.house.key("user/warden");

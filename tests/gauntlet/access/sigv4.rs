@@ -142,7 +142,10 @@ impl Signed {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         let length = self.body.len();
-        let _ = write!(head, "Connection: close\r\nContent-Length: {length}\r\n\r\n");
+        let _ = write!(
+            head,
+            "Connection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
         [head.as_bytes(), self.body.as_bytes()].concat()
     }
 
@@ -157,7 +160,11 @@ impl Signed {
 
     /// What is signed. The body's digest is what `x-amz-content-sha256` says, where it is there.
     pub(crate) fn canonical(&self, names: &str) -> String {
-        let mut query: Vec<_> = self.query.split('&').filter(|part| !part.is_empty()).collect();
+        let mut query: Vec<_> = self
+            .query
+            .split('&')
+            .filter(|part| !part.is_empty())
+            .collect();
         query.sort_unstable();
         let mut text = format!("{}\n{}\n{}\n", self.method, self.path, query.join("&"));
         for name in names.split(';') {
@@ -227,7 +234,12 @@ fn the_signer_of_these_tests_gives_the_published_signatures() {
         ),
         (
             "service",
-            request("GET", "Param2=value2&Param1=value1", "example.amazonaws.com", &[]),
+            request(
+                "GET",
+                "Param2=value2&Param1=value1",
+                "example.amazonaws.com",
+                &[],
+            ),
             "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
         ),
         (
@@ -236,7 +248,10 @@ fn the_signer_of_these_tests_gives_the_published_signatures() {
                 "GET",
                 "Action=ListUsers&Version=2010-05-08",
                 "iam.amazonaws.com",
-                &[("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")],
+                &[(
+                    "Content-Type",
+                    "application/x-www-form-urlencoded; charset=utf-8",
+                )],
             ),
             "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7",
         ),

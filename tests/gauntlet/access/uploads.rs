@@ -25,7 +25,10 @@ fn an_upload_is_unknown_to_everybody_but_who_began_it_where_it_was_begun() {
     let location = begun.header("location").expect("a location").to_owned();
     let id = location.rsplit_once('/').expect("a path").1.to_owned();
     let send = |who: &str, method: &str, path: &str, body: &[u8]| {
-        let headers = [("Authorization", who), ("Content-Type", "application/octet-stream")];
+        let headers = [
+            ("Authorization", who),
+            ("Content-Type", "application/octet-stream"),
+        ];
         house.client.send(method, path, &headers, body)
     };
     assert_eq!(send(&alice, "PATCH", &location, &bytes[..500]).status, 202);
@@ -42,7 +45,12 @@ fn an_upload_is_unknown_to_everybody_but_who_began_it_where_it_was_begun() {
         (&mallory, &elsewhere),
         (&alice, &absent),
     ] {
-        for (method, body) in [("PATCH", &bytes[500..]), ("PUT", &bytes[500..]), ("GET", b""), ("DELETE", b"")] {
+        for (method, body) in [
+            ("PATCH", &bytes[500..]),
+            ("PUT", &bytes[500..]),
+            ("GET", b""),
+            ("DELETE", b""),
+        ] {
             let query = |path: &str| match method {
                 "PUT" => format!("{path}?digest={digest}"),
                 _ => path.to_owned(),
@@ -63,20 +71,30 @@ fn an_upload_is_unknown_to_everybody_but_who_began_it_where_it_was_begun() {
         json!({"repositoryName": repository, "uploadId": id, "partFirstByte": 500,
                "partLastByte": 999, "layerPartBlob": base64(&bytes[500..])})
     };
-    let complete = |repository: &str, id: &str| {
-        json!({"repositoryName": repository, "uploadId": id, "layerDigests": [digest]})
-    };
-    for (key, repository) in [(&keys[1], "team/app"), (&keys[0], "team/other"), (&keys[1], "team/other")] {
+    let complete = |repository: &str, id: &str| json!({"repositoryName": repository, "uploadId": id, "layerDigests": [digest]});
+    for (key, repository) in [
+        (&keys[1], "team/app"),
+        (&keys[0], "team/other"),
+        (&keys[1], "team/other"),
+    ] {
         for (operation, body) in [
             ("UploadLayerPart", part(repository, &id)),
             ("CompleteLayerUpload", complete(repository, &id)),
         ] {
             let answer = house.call(key, operation, &body);
-            assert_eq!(answer.json()["__type"], "UploadNotFoundException", "{operation}: {answer:?}");
+            assert_eq!(
+                answer.json()["__type"],
+                "UploadNotFoundException",
+                "{operation}: {answer:?}"
+            );
             refused += 1;
         }
     }
-    let begun = house.call(&keys[0], "InitiateLayerUpload", &json!({"repositoryName": "team/other"}));
+    let begun = house.call(
+        &keys[0],
+        "InitiateLayerUpload",
+        &json!({"repositoryName": "team/other"}),
+    );
     let other = begun.json()["uploadId"].as_str().expect("an id").to_owned();
     for (who, repository) in [(&mallory, "team/other"), (&alice, "team/app")] {
         for method in ["PATCH", "GET", "DELETE"] {
@@ -89,14 +107,30 @@ fn an_upload_is_unknown_to_everybody_but_who_began_it_where_it_was_begun() {
 
     // None of it has touched the upload: its owner goes on from where it was.
     let status = send(&alice, "GET", &location, b"");
-    assert_eq!((status.status, status.header("range")), (204, Some("0-499")));
-    let ended = send(&alice, "PUT", &format!("{location}?digest={digest}"), &bytes[500..]);
+    assert_eq!(
+        (status.status, status.header("range")),
+        (204, Some("0-499"))
+    );
+    let ended = send(
+        &alice,
+        "PUT",
+        &format!("{location}?digest={digest}"),
+        &bytes[500..],
+    );
     assert_eq!(ended.status, 201, "{ended:?}");
     let pulled = house.ask(&alice, "GET", &format!("/v2/team/app/blobs/{digest}"));
     assert_eq!(pulled.body, bytes);
-    let in_other = house.ask(&house.admin, "HEAD", &format!("/v2/team/other/blobs/{digest}"));
+    let in_other = house.ask(
+        &house.admin,
+        "HEAD",
+        &format!("/v2/team/other/blobs/{digest}"),
+    );
     assert_eq!(in_other.status, 404);
-    row(41, "", &format!("{refused} attempts through both doors, 0 of them found the upload"));
+    row(
+        41,
+        "",
+        &format!("{refused} attempts through both doors, 0 of them found the upload"),
+    );
 }
 
 const SCOPE: &str = "repository:team/app:pull,push,delete repository:team/other:pull,push,delete repository:team/never:pull,push,delete";
