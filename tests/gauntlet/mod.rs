@@ -7,12 +7,22 @@
 //! | module | what it asks |
 //! |---|---|
 //! | `acknowledged` | what a repository was told to keep, and whether it is there |
+//! | `calls` | the disk fails at its Nth call |
 //! | `faulty_disk` | a disk that loses what was not synced, and fails when it is told to |
+//! | `full` | the disk is full |
+//! | `layouts` | a kill in the middle of a migration |
 //! | `power` | the power fails |
+//! | `rot` | a bit flips in a stored blob |
+//! | `syncs` | a sync fails |
 
 mod acknowledged;
+mod calls;
 mod faulty_disk;
+mod full;
+mod layouts;
 mod power;
+mod rot;
+mod syncs;
 
 use std::io::Write as _;
 
