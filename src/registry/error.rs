@@ -125,6 +125,7 @@ impl From<blob::Error> for Error {
             // The metadata said that the bytes are there.
             blob::Error::NotFound { .. }
             | blob::Error::Short { .. }
+            | blob::Error::Wrong { .. }
             | blob::Error::Refused { .. }
             | blob::Error::Io { .. } => Self::Internal(Box::new(error)),
         }

@@ -95,6 +95,7 @@ impl Registry {
             Reference::Digest(_) => {}
             Reference::Tag(tag) => tags.push(tag),
         }
+        self.metadata.room().await?;
         let (pushed_digest, subject) = (digest.clone(), manifest.subject().cloned());
         self.ensure(&repository, pusher).await?;
         let push = ManifestPush {

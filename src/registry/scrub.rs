@@ -227,7 +227,7 @@ impl Scrubber {
         let (digest, location) = (&blob.digest, &blob.location);
         match read.await {
             Ok(()) if hasher.digest() == *digest => Found::Right,
-            Ok(()) => {
+            Ok(()) | Err(blob::Error::Wrong { .. }) => {
                 tracing::error!(%digest, %location, "a blob has other bytes than its digest says");
                 Found::Wrong
             }

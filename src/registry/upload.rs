@@ -73,6 +73,7 @@ impl Registry {
         pusher: &Pusher,
         algorithm: Algorithm,
     ) -> Result<Session, Error> {
+        self.metadata.room().await?;
         self.ensure(repository, pusher).await?;
         let id = UploadId::new(Uuid::now_v7());
         let upload = NewUpload {
@@ -250,6 +251,7 @@ impl Registry {
         chunk: Chunk,
         lease: Lease,
     ) -> Result<(Progress, Lease), Error> {
+        self.metadata.room().await?;
         let offset = progress.offset;
         if chunk.start.is_some_and(|start| start != offset) {
             return Err(Error::OutOfOrder { offset });

@@ -194,6 +194,17 @@ impl Registry {
         self.command.env(name, value);
     }
 
+    /// Starts Wharf and kills it when it is time, whatever it does then.
+    pub(crate) fn start_and_kill(&mut self, mut is_time: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut process = Process::start(&self.command);
+        self.log = Log::of(&mut process);
+        while !is_time() {
+            assert!(Instant::now() < deadline, "it is not time in {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// The base address, `http://127.0.0.1:PORT`.
     pub(crate) fn base(&self) -> &str {
         &self.base

@@ -30,6 +30,12 @@ pub enum Error {
         /// Its length in bytes.
         actual: u64,
     },
+    /// A stored blob has other bytes than its digest says.
+    #[error("{name} has other bytes than its digest says")]
+    Wrong {
+        /// The location.
+        name: String,
+    },
     /// The blob has more bytes than the store can keep as one.
     #[error("{name} is longer than the {limit} bytes that the store keeps as one blob")]
     TooLarge {

@@ -5,6 +5,7 @@
 //!   wharf.lock                             held while a server uses the folder
 //!   folder-id                              its name, for a database that lies elsewhere
 //!   metadata.sqlite3 (-wal, -shm)          see metadata::sqlite
+//!   reserve                                space for deletes on a full disk, likewise
 //!   uploads/<upload id>                    bytes that are still arriving
 //!   blobs/sha256/ab/<hex>-<upload id>      the bytes of a blob, never changed
 //!   blobs/sha512/ab/<hex>-<upload id>
@@ -22,6 +23,7 @@
 //! | `records` | records of manifests |
 //! | `map` | blobs as maps of memory |
 //! | `read` | hands out the bytes of blobs |
+//! | `trust` | which bytes in memory are known to be right |
 //! | `take_in` | takes in files that another program left |
 
 mod append;
@@ -30,6 +32,7 @@ mod map;
 mod read;
 mod records;
 mod take_in;
+mod trust;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -112,6 +115,7 @@ struct Shared {
     root: PathBuf,
     epoch: String,
     maps: Arc<map::Maps>,
+    trust: Arc<trust::Trust>,
     /// Without one, somebody else has it.
     _lock: Option<FolderLock>,
 }
@@ -129,6 +133,7 @@ impl DiskStore {
             root: root.to_owned(),
             epoch: boot_id(),
             maps: Arc::default(),
+            trust: Arc::default(),
             _lock: Some(lock),
         };
         Ok(Self {
@@ -154,6 +159,7 @@ impl DiskStore {
             root: root.to_owned(),
             epoch: boot_id(),
             maps: Arc::default(),
+            trust: Arc::default(),
             _lock: None,
         };
         Self {
@@ -250,7 +256,9 @@ async fn blocking<T: Send + 'static>(
 impl BlobStore for DiskStore {
     async fn read(&self, location: &Location, range: Range<u64>) -> Result<ByteStream, Error> {
         let maps = Arc::clone(&self.shared.maps);
-        read::open(maps, self.blob_path(location), location.clone(), range).await
+        let trust = Arc::clone(&self.shared.trust);
+        let path = self.blob_path(location);
+        read::open(maps, trust, path, location.clone(), range).await
     }
 
     async fn remove(&self, location: &Location) -> Result<(), Error> {
@@ -336,11 +344,16 @@ impl UploadStore for DiskStore {
         let upload = self.upload_path(id);
         let location = location_of(id, digest);
         let blob = self.blob_path(&location);
+        let trust = Arc::clone(&self.shared.trust);
         blocking(move || {
             match File::open(&upload) {
                 Ok(file) => {
-                    let failed = |source| Error::from_io("sync upload", id, source);
-                    file.sync_data().map_err(failed)?;
+                    file.sync_data().map_err(|source| {
+                        // The kernel may have dropped the bytes, and would say so only once. What had
+                        // become a blob of the same digest before was synced then.
+                        let _ = fs::remove_file(&upload);
+                        Error::from_io("sync upload", id, source)
+                    })?;
                     let failed = |source| Error::from_io("move upload", id, source);
                     fs::rename(&upload, &blob).map_err(failed)?;
                     // Two names of one file, as `take_back` makes them, both outlive a rename.
@@ -351,8 +364,11 @@ impl UploadStore for DiskStore {
                 Err(error) => return Err(Error::from_io("open upload", id, error)),
             }
             let folder = blob.parent().expect("a blob lies in a folder");
-            folder::sync(folder)
-                .map_err(|source| Error::from_io("sync the folder of", &location, source))?;
+            folder::sync(folder).map_err(|source| {
+                let _ = fs::remove_file(&blob);
+                Error::from_io("sync the folder of", &location, source)
+            })?;
+            trust.give(&location);
             Ok(location)
         })
         .await

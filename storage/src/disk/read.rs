@@ -6,6 +6,8 @@
 //! buffers with `preadv2`, which was 1.2 times as fast as nginx's `sendfile`; a `sendfile` of our own
 //! outside hyper came out as nginx's does, and streams of tokio's `File` at half of it.
 //!
+//! A whole blob is handed out to its end only if its bytes are right: see [`trust`](super::trust).
+//!
 //! The maps of blobs that were read lately are kept, so a pull of one that many want opens no file.
 
 use std::fs::File;
@@ -18,6 +20,7 @@ use futures_util::stream;
 
 use super::blocking;
 use super::map::{Map, Maps};
+use super::trust::{Check, Trust};
 use crate::blob::{ByteStream, Error, Location};
 
 /// How many bytes are handed out at once.
@@ -25,13 +28,19 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 struct Reader {
     map: Arc<Map>,
+    trust: Arc<Trust>,
     location: Location,
     rest: Range<usize>,
+    /// Whether all of the blob is asked for. What is a part of it can't be checked.
+    is_whole: bool,
+    /// Set while the bytes are not trusted.
+    check: Option<Check>,
 }
 
 /// Opens the blob, if it isn't open, and gives the bytes of a part.
 pub(super) async fn open(
     maps: Arc<Maps>,
+    trust: Arc<Trust>,
     path: PathBuf,
     location: Location,
     range: Range<u64>,
@@ -50,10 +59,15 @@ pub(super) async fn open(
     };
     let position = |offset: u64| usize::try_from(offset).map_err(|_| short(&location, &map));
     let rest = position(range.start)?..position(range.end)?;
+    let is_whole = rest == (0..map.length());
+    let is_checked = is_whole && !trust.has(&location);
     let reader = Reader {
+        check: is_checked.then(|| Check::of(&location)).flatten(),
         map,
+        trust,
         location,
         rest,
+        is_whole,
     };
     Ok(Box::pin(stream::try_unfold(reader, next)))
 }
@@ -82,21 +96,36 @@ async fn next(mut reader: Reader) -> Result<Option<(Bytes, Reader)>, Error> {
         return Err(short(&reader.location, &reader.map));
     }
     let chunk = reader.rest.start..reader.rest.start + length;
-    if !reader.map.is_resident(&chunk) {
-        let (map, name, wanted) = (
-            Arc::clone(&reader.map),
-            reader.location.clone(),
-            chunk.clone(),
-        );
-        blocking(move || {
-            map.fetch(&wanted)
-                .map_err(|source| Error::from_io("read", &name, source))
-        })
-        .await?;
+    let is_resident = reader.map.is_resident(&chunk);
+    if !is_resident {
+        reader.trust.take(&reader.location);
+        if reader.is_whole && reader.check.is_none() {
+            reader.check = Check::of(&reader.location);
+        }
+    }
+    if !is_resident || reader.check.is_some() {
+        reader = fetch(reader, chunk.clone()).await?;
     }
     let bytes = reader.map.slice(chunk);
     reader.rest.start += length;
     Ok(Some((bytes, reader)))
+}
+
+/// Brings a part into memory, and checks it where it isn't trusted.
+async fn fetch(mut reader: Reader, chunk: Range<usize>) -> Result<Reader, Error> {
+    blocking(move || {
+        let Some(check) = &mut reader.check else {
+            let fetched = reader.map.fetch(&chunk);
+            fetched.map_err(|source| Error::from_io("read", &reader.location, source))?;
+            return Ok(reader);
+        };
+        check.reach(&reader.map, &chunk, &reader.location)?;
+        if chunk.end == reader.map.length() {
+            reader.trust.give(&reader.location);
+        }
+        Ok(reader)
+    })
+    .await
 }
 
 /// The blob ends before what was asked for does.

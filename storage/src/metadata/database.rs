@@ -29,6 +29,12 @@ pub trait Database: fmt::Debug + Send + Sync {
 
     /// Runs a job that only reads, and sees one moment of the database.
     fn read(&self, job: Box<dyn Job>);
+
+    /// Whether there is only space left for what makes space. Looked at anew before each job that
+    /// may write.
+    fn is_short(&self) -> bool {
+        false
+    }
 }
 
 /// A job that sends what a closure gives to whoever waits for it.

@@ -118,6 +118,23 @@ impl Metadata {
         }
     }
 
+    /// Looks whether there is space for new content, and not only for deletes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] where there isn't, or when the database fails.
+    pub async fn room(&self) -> Result<(), Error> {
+        if !self.database.is_short() {
+            return Ok(());
+        }
+        // The database looks again now.
+        self.write(|_| Ok(())).await?;
+        match self.database.is_short() {
+            true => Err(Error::Full("the rest is kept for deletes".into())),
+            false => Ok(()),
+        }
+    }
+
     /// Looks whether the database answers.
     ///
     /// # Errors

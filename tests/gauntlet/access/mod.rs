@@ -21,8 +21,10 @@
 
 mod byways;
 mod canaries;
+mod canary_files;
 mod doors;
 mod first_start;
+mod forgeries;
 mod forwarded;
 mod inside;
 mod jwt;

@@ -33,6 +33,12 @@ pub(crate) struct Acknowledged {
     random: Random,
     /// How long a layer is, at most.
     longest: usize,
+    /// How long the annotations of a manifest are.
+    annotation: usize,
+    /// Whether blobs go once no manifest names them.
+    is_collected: bool,
+    /// How often a request is made where the registry fails.
+    tries: usize,
     /// Blobs and manifests by their paths.
     things: BTreeMap<String, Thing>,
     /// What a tag may name: more than one thing where an answer failed.
@@ -47,10 +53,31 @@ impl Acknowledged {
             repository: repository.to_owned(),
             random: Random::new(seed),
             longest: 64 << 10,
+            annotation: 0,
+            is_collected: false,
+            tries: 1,
             things: BTreeMap::new(),
             tags: BTreeMap::new(),
             count: 0,
         }
+    }
+
+    /// Makes each request again where the registry fails, as clients do.
+    pub(crate) fn tries(mut self, tries: usize) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// Expects only those blobs that a manifest names, as where they are collected soon.
+    pub(crate) fn collected(mut self) -> Self {
+        self.is_collected = true;
+        self
+    }
+
+    /// Pushes manifests of such a length.
+    pub(crate) fn long_manifests(mut self, length: usize) -> Self {
+        self.annotation = length;
+        self
     }
 
     /// How many requests were acknowledged.
@@ -93,6 +120,7 @@ impl Acknowledged {
                 "digest": digest(&layer),
                 "size": layer.len(),
             }],
+            "annotations": {"note": "n".repeat(self.annotation)},
         });
         self.push_manifest(client, tag, manifest.to_string().as_bytes())
     }
@@ -101,7 +129,7 @@ impl Acknowledged {
         let digest = digest(bytes);
         let path = format!("/v2/{}/blobs/uploads/?digest={digest}", self.repository);
         let thing = self.expect(&format!("blobs/{digest}"), bytes);
-        let answer = client.send("POST", &path, &[], bytes);
+        let answer = self.send(client, "POST", &path, bytes);
         self.told(answer, 201, &thing, Fate::There)
     }
 
@@ -109,14 +137,14 @@ impl Acknowledged {
         let digest = digest(bytes);
         let thing = self.expect(&format!("blobs/{digest}"), bytes);
         let path = format!("/v2/{}/blobs/uploads/", self.repository);
-        let mut location = went_well(client.send("POST", &path, &[], b""), 202)?;
+        let mut location = went_well(self.send(client, "POST", &path, b""), 202)?;
         let (first, second) = bytes.split_at(bytes.len() / 2);
         for part in [first, second] {
             location = went_well(client.send("PATCH", &location, &[], part), 202)?;
         }
         let mark = if location.contains('?') { '&' } else { '?' };
         let end = format!("{location}{mark}digest={digest}");
-        let answer = client.send("PUT", &end, &[], b"");
+        let answer = self.send(client, "PUT", &end, b"");
         self.told(answer, 201, &thing, Fate::There)
     }
 
@@ -129,7 +157,7 @@ impl Acknowledged {
             .or_insert_with(|| vec![None]);
         named.push(Some(digest.clone()));
         let path = format!("/v2/{}/manifests/{tag}", self.repository);
-        let answer = client.send("PUT", &path, &[("Content-Type", IMAGE)], bytes);
+        let answer = self.send(client, "PUT", &path, bytes);
         self.told(answer, 201, &thing, Fate::There)?;
         self.tags.insert(tag.to_owned(), vec![Some(digest)]);
         Ok(())
@@ -141,7 +169,7 @@ impl Acknowledged {
         };
         let path = format!("/v2/{}/manifests/{tag}", self.repository);
         self.tags.get_mut(&tag).expect("it was chosen").push(None);
-        let answer = client.send("DELETE", &path, &[], b"");
+        let answer = self.send(client, "DELETE", &path, b"");
         went_well(answer, 202)?;
         self.tags.insert(tag, vec![None]);
         self.count += 1;
@@ -162,12 +190,24 @@ impl Acknowledged {
             }
         }
         let path = format!("/v2/{}/{thing}", self.repository);
-        let answer = client.send("DELETE", &path, &[], b"");
+        let answer = self.send(client, "DELETE", &path, b"");
         self.told(answer, 202, &thing, Fate::Gone)?;
         for named in self.tags.values_mut() {
             named.retain(|name| *name != Some(digest.clone()));
         }
         Ok(())
+    }
+
+    fn send(&self, client: &Client, method: &str, path: &str, body: &[u8]) -> Answer {
+        let ask = || client.send(method, path, &[("Content-Type", IMAGE)], body);
+        let mut answer = ask();
+        for _ in 1..self.tries {
+            if answer.status < 500 {
+                break;
+            }
+            answer = ask();
+        }
+        answer
     }
 
     /// A tag that is known to name something.
@@ -207,7 +247,9 @@ impl Acknowledged {
                 404 => false,
                 _ => panic!("{when}: {}/{path}: {}", self.repository, brief(&answer)),
             };
+            let may_be_gone = self.is_collected && !self.is_named(path);
             let is_right = match thing.fate {
+                Fate::There if may_be_gone => true,
                 Fate::There => is_there,
                 Fate::Gone => !is_there,
                 Fate::Either => true,
@@ -232,6 +274,18 @@ impl Acknowledged {
             );
         }
         self.check_list(client, when);
+    }
+
+    /// Whether it is a manifest, or a manifest that is there names it.
+    fn is_named(&self, path: &str) -> bool {
+        let Some(digest) = path.strip_prefix("blobs/") else {
+            return true;
+        };
+        let mut things = self.things.iter();
+        things.any(|(name, thing)| {
+            let is_there = name.starts_with("manifests/") && thing.fate == Fate::There;
+            is_there && String::from_utf8_lossy(&thing.bytes).contains(digest)
+        })
     }
 
     /// No tag is listed that nobody pushed, or that names nothing.

@@ -12,7 +12,12 @@
 //! | `syncs` | 5: a sync fails |
 
 mod acknowledged;
+mod calls;
 mod faulty_disk;
+mod full;
+mod layouts;
 mod power;
+mod rot;
+mod syncs;
 
 use super::{Form, row};

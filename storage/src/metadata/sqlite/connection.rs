@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql};
+use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, ffi};
 
 use crate::metadata::error::Error;
 use crate::metadata::transaction::{Column, Row, Transaction, Value};
@@ -20,6 +20,8 @@ pub(super) fn set_up_writer(connection: &Connection) -> rusqlite::Result<()> {
 
 pub(super) fn set_up_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "query_only", true)?;
+    // The log is the writer's matter.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     set_up(connection)
 }
 
@@ -110,7 +112,10 @@ fn own(value: ValueRef<'_>) -> Column {
 
 /// Sorts a failure of SQLite into what a caller can act on.
 pub(super) fn from_sqlite(error: rusqlite::Error) -> Error {
+    // The index of the log could not grow: SQLite says so in other words.
+    let is_index_full = |error: &ffi::Error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE;
     match error.sqlite_error_code() {
+        Some(_) if error.sqlite_error().is_some_and(is_index_full) => Error::Full(Box::new(error)),
         Some(ErrorCode::DiskFull) => Error::Full(Box::new(error)),
         _ => Error::Database(Box::new(error)),
     }

@@ -11,11 +11,15 @@
 //! | module | job |
 //! |---|---|
 //! | `connection` | a connection with its settings; statements and values |
+//! | `connections` | all of them, and the checkpoints of the log |
 //! | `migrations` | bringing a database to this program's layout |
+//! | `reserve` | space for deletes on a full disk |
 //! | `threads` | the writer, the readers, and their queues |
 
 mod connection;
+mod connections;
 mod migrations;
+mod reserve;
 mod threads;
 
 use std::path::Path;
@@ -28,11 +32,13 @@ use rusqlite::Connection;
 use super::database::{Database, Job};
 use super::error::Error;
 use crate::folder;
+use connections::{Readers, Writer};
+use reserve::Reserve;
 
 /// How many reads run at once. They are short and mostly answered from memory, so more threads
 /// than cores only take turns: on two cores four of them cost an answer a tenth more than two. With
 /// one, a long list would hold up every pull.
-fn readers() -> usize {
+fn reader_count() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
 }
 
@@ -77,6 +83,7 @@ pub enum OpenError {
 pub struct Sqlite {
     /// Taken away to end the threads.
     queues: Option<Queues>,
+    reserve: Reserve,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -99,6 +106,9 @@ impl Sqlite {
         let mut writer = Connection::open(path).map_err(failed)?;
         connection::set_up_writer(&writer).map_err(failed)?;
         migrations::run(&mut writer, path)?;
+        // What a crash left in the log may have been written and never synced, where a sync had
+        // failed before; copied to the database it is safe.
+        connections::checkpoint(&writer).map_err(failed)?;
         // SQLite syncs the folder of its files too, but says nothing where that fails.
         let folder = path
             .parent()
@@ -108,10 +118,13 @@ impl Sqlite {
             source,
         })?;
 
-        let readers = readers();
+        let count = reader_count();
+        let reserve = Reserve::beside(path);
+        let readers = Readers::open(path, count).map_err(failed)?;
+        let writer = Writer::new(path, writer, readers.clone()).map_err(failed)?;
         let (writes, write_queue) = crossbeam_channel::unbounded();
         let (reads, read_queue) = crossbeam_channel::unbounded();
-        let mut handles = Vec::with_capacity(readers + 1);
+        let mut handles = Vec::with_capacity(count + 1);
         let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name)
@@ -120,19 +133,21 @@ impl Sqlite {
         };
         handles.push(spawn(
             "sqlite-writer".into(),
-            Box::new(move || threads::write_until_closed(writer, &write_queue)),
+            Box::new({
+                let reserve = reserve.clone();
+                move || threads::write_until_closed(writer, &write_queue, &reserve)
+            }),
         )?);
-        for number in 0..readers {
-            let reader = Connection::open(path).map_err(failed)?;
-            connection::set_up_reader(&reader).map_err(failed)?;
-            let queue = read_queue.clone();
+        for number in 0..count {
+            let (readers, queue) = (readers.clone(), read_queue.clone());
             handles.push(spawn(
                 format!("sqlite-reader-{number}"),
-                Box::new(move || threads::read_until_closed(reader, &queue)),
+                Box::new(move || threads::read_until_closed(&readers, number, &queue)),
             )?);
         }
         Ok(Self {
             queues: Some(Queues { writes, reads }),
+            reserve,
             threads: Mutex::new(handles),
         })
     }
@@ -145,6 +160,10 @@ impl Database for Sqlite {
 
     fn read(&self, job: Box<dyn Job>) {
         enqueue(self.queues.as_ref().map(|queues| &queues.reads), job);
+    }
+
+    fn is_short(&self) -> bool {
+        self.reserve.is_short()
     }
 }
 
@@ -159,14 +178,20 @@ fn enqueue(queue: Option<&Sender<Box<dyn Job>>>, job: Box<dyn Job>) {
 }
 
 impl Drop for Sqlite {
-    /// Lets the threads finish what is queued, and waits for them.
+    /// Lets the threads finish what is queued, and waits for them: for the writer last, which closes
+    /// the connections.
     fn drop(&mut self) {
-        self.queues = None;
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            // A thread that panicked has told so on its own.
-            let _ = thread.join();
-        }
+        let mut readers = threads.drain(..);
+        let writer = readers.next();
+        let queues = self.queues.take().map(|Queues { writes, reads }| {
+            drop(reads);
+            writes
+        });
+        // A thread that panicked has told so on its own.
+        readers.for_each(|thread| drop(thread.join()));
+        drop(queues);
+        let _ = writer.map(JoinHandle::join);
     }
 }
 

@@ -4,6 +4,8 @@ use crossbeam_channel::Receiver;
 use rusqlite::Connection;
 
 use super::connection::{SqliteTransaction, from_sqlite};
+use super::connections::{Readers, Writer};
+use super::reserve::Reserve;
 use crate::metadata::database::Job;
 use crate::metadata::error::Error;
 
@@ -11,22 +13,42 @@ use crate::metadata::error::Error;
 const BATCH: usize = 64;
 
 /// Runs the jobs that read, until nobody can send any more.
-pub(super) fn read_until_closed(connection: Connection, queue: &Receiver<Box<dyn Job>>) {
+pub(super) fn read_until_closed(readers: &Readers, number: usize, queue: &Receiver<Box<dyn Job>>) {
     for mut job in queue {
-        let outcome = read(&connection, job.as_mut());
+        let slot = readers.take(number);
+        let outcome = match slot.as_ref() {
+            Some(connection) => read(connection, job.as_mut()),
+            None => Err(Error::Unavailable("it could not be opened again".into())),
+        };
+        drop(slot);
         job.finish(outcome);
     }
-    drop(connection);
 }
 
 /// Runs the jobs that write, until nobody can send any more.
-pub(super) fn write_until_closed(connection: Connection, queue: &Receiver<Box<dyn Job>>) {
+pub(super) fn write_until_closed(
+    mut writer: Writer,
+    queue: &Receiver<Box<dyn Job>>,
+    reserve: &Reserve,
+) {
     for first in queue {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(BATCH - 1));
-        write(&connection, batch);
+        reserve.restore();
+        match writer.connection() {
+            Ok(connection) => write(connection, batch, reserve),
+            Err(error) => {
+                let error = from_sqlite(error);
+                finish(
+                    batch
+                        .into_iter()
+                        .map(|job| (job, Err(error.share())))
+                        .collect(),
+                );
+            }
+        }
+        writer.see_to_the_log();
     }
-    drop(connection);
 }
 
 fn run(connection: &Connection, sql: &'static str) -> Result<(), Error> {
@@ -44,11 +66,32 @@ fn read(connection: &Connection, job: &mut dyn Job) -> Result<(), Error> {
     outcome.and(ended)
 }
 
+/// A job that has run, and how that ended.
+type Ran = (Box<dyn Job>, Result<(), Error>);
+
+/// Runs jobs, those that find the disk full once more with the space that is kept for that.
+fn write(connection: &Connection, batch: Vec<Box<dyn Job>>, reserve: &Reserve) {
+    let is_full = |(_, outcome): &Ran| matches!(outcome, Err(Error::Full(_)));
+    let mut ran = attempt(connection, batch);
+    if ran.iter().any(is_full) && reserve.release() {
+        let (full, done): (Vec<Ran>, Vec<Ran>) = ran.into_iter().partition(is_full);
+        finish(done);
+        ran = attempt(connection, full.into_iter().map(|(job, _)| job).collect());
+    }
+    finish(ran);
+}
+
+fn finish(ran: Vec<Ran>) {
+    for (job, outcome) in ran {
+        job.finish(outcome);
+    }
+}
+
 /// Runs jobs as one transaction. A job that fails takes back its own changes only; a failure of
 /// the transaction itself fails them all, and none of them was acknowledged.
-fn write(connection: &Connection, batch: Vec<Box<dyn Job>>) {
+fn attempt(connection: &Connection, batch: Vec<Box<dyn Job>>) -> Vec<Ran> {
     let mut failure = run(connection, "BEGIN IMMEDIATE").err();
-    let mut ran: Vec<(Box<dyn Job>, Result<(), Error>)> = Vec::with_capacity(batch.len());
+    let mut ran: Vec<Ran> = Vec::with_capacity(batch.len());
     for mut job in batch {
         let outcome = match failure {
             Some(_) => Err(Error::Closed),
@@ -67,12 +110,11 @@ fn write(connection: &Connection, batch: Vec<Box<dyn Job>>) {
         // That this fails too changes nothing: the next BEGIN will tell.
         let _ = run(connection, "ROLLBACK");
     }
-    for (job, outcome) in ran {
-        job.finish(match &failure {
-            None => outcome,
-            Some(error) => Err(error.share()),
-        });
+    if let Some(error) = &failure {
+        ran.iter_mut()
+            .for_each(|(_, outcome)| *outcome = Err(error.share()));
     }
+    ran
 }
 
 fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<(), Error> {

@@ -52,6 +52,8 @@ pub(crate) struct Call {
 pub(crate) enum Trouble {
     /// That call fails with `EIO`, and all others go well.
     OneError,
+    /// That call and the next one that is chosen.
+    TwoErrors,
     /// That call and all that are chosen after it.
     Errors,
     /// The same with `ENOSPC`.
@@ -66,6 +68,7 @@ impl Trouble {
     fn answer(self, nth: u64, first: u64) -> Option<Errno> {
         match self {
             Self::OneError => (nth == first).then_some(Errno::EIO),
+            Self::TwoErrors => (first..first + 2).contains(&nth).then_some(Errno::EIO),
             Self::OneFull => (nth == first).then_some(Errno::ENOSPC),
             Self::Errors | Self::Stop => (nth >= first).then_some(Errno::EIO),
             Self::Full => (nth >= first).then_some(Errno::ENOSPC),

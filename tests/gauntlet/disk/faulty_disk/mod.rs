@@ -143,6 +143,11 @@ impl FaultyDisk {
         self.mount();
     }
 
+    /// Makes all that is there durable.
+    pub(crate) fn settle(&self) {
+        self.lock().tree.settle();
+    }
+
     /// Flips a bit of a file, below all caches.
     pub(crate) fn flip(&mut self, path: &str, offset: usize) {
         self.unmount();

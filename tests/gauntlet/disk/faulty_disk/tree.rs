@@ -189,6 +189,11 @@ impl Tree {
         }
     }
 
+    /// Makes everything durable.
+    pub(super) fn settle(&mut self) {
+        self.nodes.values_mut().for_each(|node| node.sync(true));
+    }
+
     /// What the disk has when the power is back.
     pub(super) fn after(self, loss: Loss) -> Self {
         let mut random = match loss {
