@@ -342,10 +342,11 @@ async fn a_long_log_is_forgotten_by_and_by() {
         let found = found.expect("read");
         found.head - found.oldest + 1
     };
+    let ageing = Ageing::new(Arc::clone(&dispatcher.clock), Duration::ZERO);
     // There is no time, so it does one step and comes back.
-    assert!(!dispatcher.tidy(Instant::now()).await);
+    assert!(!dispatcher.tidy(&ageing, Instant::now()).await);
     assert_eq!(left().await.unsigned_abs(), FORGET + 1);
-    assert!(!dispatcher.tidy(Instant::now()).await);
-    assert!(dispatcher.tidy(Instant::now()).await);
+    assert!(!dispatcher.tidy(&ageing, Instant::now()).await);
+    assert!(dispatcher.tidy(&ageing, Instant::now()).await);
     assert_eq!(left().await, 0);
 }

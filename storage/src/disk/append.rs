@@ -4,9 +4,12 @@
 //! written on a blocking thread the next one gathers, so receiving overlaps with both, and bytes
 //! are hashed and copied to the page cache while they are hot. A client that is slow holds memory
 //! for what waits and no thread.
+//!
+//! A batch ends where its size divides the offset in the file, and goes out in one call. So the page
+//! cache takes it in large aligned pieces, and not page by page.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
@@ -21,6 +24,9 @@ use crate::upload::{Appender, Progress, UploadId};
 /// way: 200 uploads stay near 100 MiB.
 const BATCH_BYTES: usize = 256 << 10;
 
+/// How many pieces gather at most, however small they are: as many as one call takes.
+const MOST_PIECES: usize = 1024;
+
 /// How many bytes gather in the page cache before the disk is told to begin with them.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
@@ -29,6 +35,8 @@ pub(super) struct DiskAppender {
     sink: Sink,
     waiting: Vec<Bytes>,
     waiting_bytes: usize,
+    /// How many bytes end the batch that gathers.
+    room: usize,
 }
 
 /// Where the file and the hash are.
@@ -67,6 +75,7 @@ impl DiskAppender {
         file.seek(SeekFrom::Start(progress.offset))
             .map_err(failed)?;
         Ok(Self {
+            room: room_behind(progress.offset),
             sink: Sink::Idle(Box::new(Tail {
                 id,
                 file,
@@ -96,7 +105,10 @@ impl DiskAppender {
     async fn flush(&mut self) -> Result<(), Error> {
         let mut tail = self.settle().await?;
         let batch = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
+        self.room = match self.room - std::mem::take(&mut self.waiting_bytes) {
+            0 => BATCH_BYTES,
+            left => left,
+        };
         self.sink = Sink::Busy(spawn_blocking(move || {
             tail.write(&batch)?;
             Ok(tail)
@@ -109,17 +121,40 @@ impl Tail {
     fn write(&mut self, batch: &[Bytes]) -> Result<(), Error> {
         for bytes in batch {
             self.progress.hasher.update(bytes);
-            self.file
-                .write_all(bytes)
-                .map_err(|source| Error::from_io("write upload", self.id, source))?;
             self.progress.offset += bytes.len() as u64;
         }
+        write_all(&mut self.file, batch)
+            .map_err(|source| Error::from_io("write upload", self.id, source))?;
         if self.progress.offset - self.told >= WRITE_BACK_BYTES {
             write_back(&self.file, self.told..self.progress.offset);
             self.told = self.progress.offset;
         }
         Ok(())
     }
+}
+
+/// How many bytes the first batch behind an offset has.
+fn room_behind(offset: u64) -> usize {
+    let batch = BATCH_BYTES as u64;
+    let room = batch - offset % batch;
+    usize::try_from(room).expect("it is a batch at most")
+}
+
+/// Writes all of a batch, in as few calls as the system takes.
+fn write_all(file: &mut File, batch: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
+    let mut rest = slices.as_mut_slice();
+    // Leading slices without bytes go at once, or a write of nothing would look like a full disk.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Lets the disk begin to write a part of a file, so that the sync at the end finds little to do.
@@ -140,9 +175,18 @@ fn write_back(file: &File, range: Range<u64>) {
 #[async_trait::async_trait]
 impl Appender for DiskAppender {
     async fn append(&mut self, bytes: Bytes) -> Result<(), Error> {
-        self.waiting_bytes += bytes.len();
-        self.waiting.push(bytes);
-        if self.waiting_bytes >= BATCH_BYTES {
+        let mut rest = bytes;
+        while self.waiting_bytes + rest.len() >= self.room {
+            let last = rest.split_to(self.room - self.waiting_bytes);
+            self.waiting.push(last);
+            self.waiting_bytes = self.room;
+            self.flush().await?;
+        }
+        if !rest.is_empty() {
+            self.waiting_bytes += rest.len();
+            self.waiting.push(rest);
+        }
+        if self.waiting.len() >= MOST_PIECES {
             self.flush().await?;
         }
         Ok(())

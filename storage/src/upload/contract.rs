@@ -19,6 +19,7 @@ impl<S: BlobStore + UploadStore> Store for S {}
 pub(crate) async fn holds(store: &dyn Store) {
     what_was_uploaded_is_read_back(store).await;
     parts_of_a_blob_are_read(store).await;
+    frames_of_every_size_come_together(store).await;
     an_upload_goes_on_behind_its_progress(store).await;
     bytes_that_are_missing_are_noticed(store).await;
     a_finished_upload_can_be_finished_again(store).await;
@@ -93,6 +94,35 @@ async fn parts_of_a_blob_are_read(store: &dyn Store) {
     let outcome: Result<Vec<Bytes>, Error> =
         beyond.expect("the start is there").try_collect().await;
     assert!(matches!(outcome, Err(Error::Short { .. })), "{outcome:?}");
+}
+
+async fn frames_of_every_size_come_together(store: &dyn Store) {
+    let bytes = content((1 << 20) + 77);
+    let id = new_id();
+    store.create(id).await.expect("an upload begins");
+    let start = Progress::start(Algorithm::Sha256);
+    let mut appender = store.resume(id, start).await.expect("there");
+    let mut rest = bytes.clone();
+    // Nothing, more single bytes than a batch has pieces, more than a batch, and what fits nowhere.
+    let mut sizes = vec![0];
+    sizes.extend([1; 3000]);
+    sizes.extend([600_000, 0, 4095, 65_483, 262_144, 1]);
+    for (number, size) in sizes.into_iter().enumerate() {
+        let frame = rest.split_to(size.min(rest.len()));
+        appender.append(frame).await.expect("taken");
+        if number % 1000 == 999 {
+            let progress = appender.pause().await.expect("written");
+            assert_eq!(progress.offset, (bytes.len() - rest.len()) as u64);
+        }
+    }
+    appender.append(rest).await.expect("taken");
+    let progress = appender.pause().await.expect("written");
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    assert_eq!(progress.hasher.digest(), digest);
+    let location = store.finish(id, &progress, &digest).await;
+    let location = location.expect("finished");
+    let whole = 0..bytes.len() as u64;
+    assert_eq!(read(store, &location, whole).await, bytes);
 }
 
 async fn an_upload_goes_on_behind_its_progress(store: &dyn Store) {
