@@ -37,7 +37,7 @@ fn every_crate_comes_from_the_registry_and_none_brings_another_tls() {
         let from = source.as_ref().map(|(source, _)| source.as_str());
         let registry = Some("registry+https://github.com/rust-lang/crates.io-index");
         assert_eq!(from, registry.filter(|_| !is_ours), "{name} {version}");
-        let refused = ["openssl", "openssl-sys", "native-tls", "ring"];
+        let refused = ["openssl", "openssl-sys", "native-tls"];
         assert!(!refused.contains(&name.as_str()), "{name} is not for us");
     }
 }
@@ -92,6 +92,11 @@ fn the_bill_of_materials_has_every_crate_of_the_lock_file() {
         found.next().map(|component| &component["scope"])
     };
     assert_eq!(scope("rustls"), Some(&"required".into()));
+    assert_ne!(
+        scope("ring"),
+        Some(&"required".into()),
+        "there is one provider of cryptography"
+    );
     assert_eq!(
         scope("proptest"),
         Some(&"excluded".into()),

@@ -204,7 +204,7 @@ fn run_one(name: &str, target: fn(&[u8]), bytes: &[u8], seed: u64) -> Duration {
 }
 
 /// Takes the kept inputs and others to all targets, and prints what that showed.
-pub(crate) fn run(part: &str, targets: &[(&'static str, fn(&[u8]))]) {
+pub(crate) fn run(part: &str, targets: &[super::Target]) {
     let (most, patience) = plan();
     let seed = seed();
     let (mut count, mut slowest) = (0_u64, (Duration::ZERO, ""));

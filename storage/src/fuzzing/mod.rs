@@ -247,7 +247,8 @@ fn pattern(bytes: &[u8]) {
     text(bytes, |both| {
         let (pattern, text) = both.split_once('\n').unwrap_or((both, ""));
         // Nothing that patterns are asked about is longer than a repository's name.
-        let text = &text[..text.floor_char_boundary(255)];
+        let longest = text.char_indices().map(|(at, _)| at).find(|at| *at > 250);
+        let text = &text[..longest.unwrap_or(text.len())];
         if pattern.len() > 1000 {
             let _ = Pattern::new(pattern).matches(text);
             return;

@@ -14,6 +14,7 @@ mod ask;
 mod dice;
 mod model;
 mod perform;
+#[expect(dead_code, reason = "other tests need more of it")]
 #[path = "../../../tests/support/postgres.rs"]
 mod server;
 mod shrink;
