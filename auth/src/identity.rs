@@ -121,7 +121,7 @@ impl FromStr for Principal {
             }
             "federated" => {
                 let (trust, subject) = name.split_once('/').unwrap_or((name, ""));
-                match is_name(trust) {
+                match is_name(trust) && (subject.is_empty() || is_subject(subject)) {
                     true => Ok(Self::Federated {
                         trust: trust.into(),
                         subject: subject.into(),
@@ -148,6 +148,12 @@ pub fn is_name(text: &str) -> bool {
 pub fn is_certificate_name(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._@+-:/ *".contains(&byte);
     (1..=255).contains(&text.len()) && text.bytes().all(known)
+}
+
+/// Whether a text can be the subject of another issuer's token.
+#[must_use]
+pub fn is_subject(text: &str) -> bool {
+    (1..=512).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// What is known of a call besides who makes it; conditions of policies look at it.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use wharf_storage::clock::Timestamp;
 
 use super::{FetchError, Issuers, Trust};
+use crate::identity::is_subject;
 use crate::token::{brings_its_own_key, plain};
 
 /// How far the issuer's clock may be off, in seconds.
@@ -93,7 +94,7 @@ pub async fn identify(
         .get("sub")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    if subject.is_empty() || subject.len() > 512 || subject.chars().any(char::is_control) {
+    if !is_subject(subject) {
         return Err(refused);
     }
     Ok(Federated {

@@ -162,6 +162,10 @@ fn check(input: &Input) -> Result<(), Error> {
                 "each container has a name of its own of letters, digits, - and _",
             ));
         }
+        let mut mappings = container["portMappings"].as_array().into_iter().flatten();
+        if !mappings.all(Value::is_object) {
+            return Err(client("portMappings is a list of objects."));
+        }
         for member in REFUSED {
             let is_nothing = match &container[member] {
                 Value::Null | Value::Bool(false) => true,
