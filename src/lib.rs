@@ -8,6 +8,8 @@ pub mod commands;
 pub mod config;
 pub mod events;
 pub mod explanation;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod jobs;
 pub mod lifecycle;

@@ -29,6 +29,8 @@ pub mod config;
 mod ecs;
 mod engine;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod ground;
 mod lambda;
 mod lightsail;

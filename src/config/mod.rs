@@ -174,6 +174,12 @@ impl Config {
         Ok(config)
     }
 
+    /// The configuration that a file of this text stands for.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn from_text(text: &str) -> Result<Self, Error> {
+        Document::parse(text, Path::new("text"))?.interpret()
+    }
+
     /// Looks for contradictions, and for limits that would shut everybody out.
     ///
     /// # Errors

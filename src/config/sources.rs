@@ -31,6 +31,11 @@ impl Document {
             source,
         };
         let text = std::fs::read_to_string(path).map_err(read)?;
+        Self::parse(&text, path)
+    }
+
+    /// What the text of a file says.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let table = text.parse().map_err(|source| Error::Syntax {
             path: path.to_owned(),
             source,

@@ -221,7 +221,7 @@ pub(super) fn context(state: &State, parts: &Parts) -> Context {
 }
 
 /// The addresses of `X-Forwarded-For`, up to the last one that is one.
-fn addresses(headers: &HeaderMap) -> Vec<IpAddr> {
+pub(crate) fn addresses(headers: &HeaderMap) -> Vec<IpAddr> {
     let texts: Vec<&str> = headers
         .get_all(FORWARDED_FOR)
         .iter()
@@ -276,7 +276,7 @@ pub(super) fn base(state: &State, parts: &Parts) -> String {
 }
 
 /// Whether a text is a host with or without a port, and nothing else.
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
     (1..=255).contains(&text.len()) && text.bytes().all(known)
 }
@@ -315,7 +315,7 @@ fn authorization(value: &HeaderValue) -> Option<Shown> {
     }
 }
 
-fn basic(text: &str) -> Option<(String, String)> {
+pub(crate) fn basic(text: &str) -> Option<(String, String)> {
     let bytes = BASE64_STANDARD.decode(text).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let (username, password) = text.split_once(':')?;

@@ -81,6 +81,12 @@ pub(super) async fn get(
     page(&state, wish, &parameters).await
 }
 
+/// The place in the log that a cursor stands for.
+pub(crate) fn read_cursor(text: &str) -> Option<i64> {
+    let place: Option<i64> = text.parse().ok();
+    place.filter(|place| *place >= 0)
+}
+
 async fn wish(
     state: &Shared,
     parameters: &Parameters,
@@ -100,11 +106,7 @@ async fn wish(
             let oldest = state.feed.oldest(stream).await;
             oldest.map_err(registry::Error::from)?
         }
-        Some(text) => {
-            let number: Result<i64, _> = text.parse();
-            let number = number.ok().filter(|number| *number >= 0);
-            number.ok_or_else(|| wrong("after is a cursor, or oldest"))?
-        }
+        Some(text) => read_cursor(text).ok_or_else(|| wrong("after is a cursor, or oldest"))?,
     };
     let types: Vec<&str> = parameters.all("type").collect();
     Ok(Wish {

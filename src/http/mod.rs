@@ -25,10 +25,10 @@
 
 pub mod access;
 pub mod admin;
-mod caller;
+pub(crate) mod caller;
 pub mod ecr;
 pub mod error;
-mod events;
+pub(crate) mod events;
 mod exposition;
 mod extract;
 mod health;

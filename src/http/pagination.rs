@@ -60,7 +60,7 @@ fn escape(text: &str) -> impl std::fmt::Display {
     utf8_percent_encode(text, ESCAPED)
 }
 
-fn read_limit(text: &str, most: u64) -> Result<u64, Error> {
+pub(crate) fn read_limit(text: &str, most: u64) -> Result<u64, Error> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         let message = "n is the number of entries of a page";
         return Err(Error::new(

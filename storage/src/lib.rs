@@ -9,6 +9,7 @@
 //! | [`s3`] | both of them in a bucket that servers share |
 //! | [`metadata`] | who has what: repositories, manifests, tags, links, in SQL |
 //! | [`record`] | copies of what the metadata says, beside the bytes |
+//! | `fuzzing` | the parsers, for tests that take random bytes to them |
 //! | [`pattern`] | texts with `*` and `?` |
 //! | [`clock`] | the time, handed in so that it can be chosen in a test |
 //!
@@ -18,6 +19,8 @@
 pub mod blob;
 pub mod clock;
 pub mod disk;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod metadata;
 pub mod oci;
 pub mod pattern;

@@ -13,6 +13,9 @@ mod operations;
 mod routing;
 mod serve;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use routing::fuzz;
+
 use std::sync::Arc;
 
 use axum::response::Response;

@@ -48,6 +48,23 @@ pub(super) fn find<'a>(
     best.map(|(_, found)| found)
 }
 
+/// Looks for a route among a key and the default one. A request always finds that.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(key: &str, method: &str, path: &str) {
+    if !is_key(key) {
+        return;
+    }
+    let found = find([key, "$default"].into_iter(), method, path);
+    let found = found.expect("the default route takes everything");
+    let values = found.parameters.values();
+    assert!(
+        values
+            .into_iter()
+            .all(|value| path.contains(value.as_str())),
+        "{key} {path}"
+    );
+}
+
 /// How special a key is for a request, the least first; nothing where it doesn't fit.
 fn matched(key: &str, method: &str, path: &str) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
     if key == "$default" {

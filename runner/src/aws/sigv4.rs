@@ -120,6 +120,33 @@ pub(crate) fn sign(
     headers.push(("authorization".into(), authorization));
 }
 
+/// An `Authorization`, a path with a query, and headers: a line each. Nobody signed it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &str) {
+    let mut lines = text.split('\n');
+    let first = lines.next().unwrap_or_default();
+    let Ok(uri) = lines.next().unwrap_or("/").parse::<Uri>() else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    if let Ok(value) = http::HeaderValue::from_str(first) {
+        headers.insert("authorization", value);
+    }
+    let _ = service(&headers);
+    let key = ("AKIDEXAMPLE", "a secret of nobody");
+    let now = OffsetDateTime::from_unix_timestamp(1_440_938_160).expect("a moment");
+    assert!(
+        verify("GET", &uri, &headers, b"", key, now).is_err(),
+        "nobody signed it"
+    );
+}
+
 fn parse(text: &str) -> Option<Scope<'_>> {
     let rest = text.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
     let mut scope = Scope::default();

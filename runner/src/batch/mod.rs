@@ -30,6 +30,9 @@ use crate::aws::door::{Call, unknown};
 use crate::ground::Ground;
 use crate::store::{self, Shelf};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use submit::fuzz;
+
 use ledger::Ledger;
 use model::{Definition, Environment, Queue};
 

@@ -137,6 +137,24 @@ fn children<'a>(
     })
 }
 
+/// Works out what a definition and an input stand for.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(body: Value, input: &Input) {
+    let definition = Definition {
+        name: "job".into(),
+        revision: 1,
+        arn: "arn:job".into(),
+        is_active: true,
+        body,
+    };
+    let size = input.value()["arrayProperties"]["size"].as_u64();
+    let _ = dependencies(input, size);
+    if let Ok(work) = work(&definition, input) {
+        assert!(work.memory_mib >= 4 && work.vcpus > 0.0);
+        assert!((1..=10).contains(&work.attempts));
+    }
+}
+
 /// What is run: the definition, and what this job says otherwise.
 fn work(definition: &Definition, input: &Input) -> Result<Work, Error> {
     let container = &definition.body["containerProperties"];

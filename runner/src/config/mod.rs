@@ -102,6 +102,15 @@ impl Config {
         Ok(config)
     }
 
+    /// The configuration that a file of this text stands for.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn from_text(text: &str) -> Result<Self, String> {
+        let table: Table = text.parse().map_err(|error| format!("{error}"))?;
+        let config = Self::deserialize(table).map_err(|error| error.message().to_owned())?;
+        check::check(&config).map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
     /// As TOML, without what nobody else may know.
     #[must_use]
     pub fn without_secrets(&self) -> String {

@@ -119,6 +119,23 @@ fn client(message: impl Into<String>) -> Error {
     Error::new("ClientException", message)
 }
 
+/// Checks a definition and completes it, as it is registered.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(mut body: Value) {
+    let input = Input::new(body.clone(), "ClientException");
+    if check(&input).is_err() {
+        return;
+    }
+    let containers = body["containerDefinitions"]
+        .as_array_mut()
+        .expect("it was checked");
+    for container in containers {
+        assert!(container["privileged"] != true, "it would reach the host");
+        complete(container);
+        assert!(container["essential"].is_boolean() || !container["essential"].is_null());
+    }
+}
+
 /// Adds what a container has when nobody says.
 fn complete(container: &mut Value) {
     let defaults = [

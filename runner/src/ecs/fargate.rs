@@ -14,6 +14,16 @@ pub(super) fn units(text: &str, word: &str, factor: f64) -> Option<u64> {
     }
 }
 
+/// Reads any size.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &str) {
+    for (word, factor) in [("vcpu", 1024.0), ("gb", 1024.0)] {
+        if let Some(size) = units(text, word, factor) {
+            let _ = is_pair(size, size);
+        }
+    }
+}
+
 /// Whether Fargate has a task of this size.
 pub(super) fn is_pair(cpu: u64, memory: u64) -> bool {
     let within = |first: u64, last: u64, step: u64| {

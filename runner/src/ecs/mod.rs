@@ -27,6 +27,11 @@ mod services;
 mod shown;
 mod tasks;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use definitions::fuzz;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fargate::fuzz as fuzz_units;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

@@ -169,6 +169,21 @@ fn whole(body: &Bytes) -> Response {
     })
 }
 
+/// Makes a response of what a function answered.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(body: &[u8]) {
+    let response = whole(&Bytes::copy_from_slice(body));
+    let framing = [
+        http::header::CONTENT_LENGTH,
+        http::header::TRANSFER_ENCODING,
+    ];
+    assert!(
+        framing
+            .iter()
+            .all(|name| !response.headers().contains_key(name))
+    );
+}
+
 /// Status, headers and cookies.
 fn head(value: &Value) -> Option<Response> {
     let status = value["statusCode"]

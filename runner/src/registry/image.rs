@@ -54,6 +54,20 @@ impl Image {
     }
 }
 
+/// What is accepted is a name of this registry, and leads nowhere else.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &str) {
+    let hosts = ["h.example:5000".to_owned()];
+    let Some(image) = Image::parse(text, &hosts) else {
+        return;
+    };
+    assert!(text.starts_with("h.example:5000/"));
+    let whole = format!("{}:{}", image.repository, image.reference);
+    assert!(whole.is_ascii() && !whole.contains([' ', '@', '%', '?', '#', '\\', '\n']));
+    let mut parts = image.repository.split('/');
+    assert!(parts.all(|part| !matches!(part, "" | "." | "..")));
+}
+
 impl fmt::Display for Pinned {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}@{}", self.name, self.digest)

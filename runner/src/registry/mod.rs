@@ -17,4 +17,6 @@ mod login;
 pub(crate) use client::{Client, Error};
 pub(crate) use follower::{Follower, Handler, Told};
 pub(crate) use image::Pinned;
+#[cfg(any(test, fuzzing))]
+pub(crate) use image::fuzz;
 pub(crate) use leases::Leases;

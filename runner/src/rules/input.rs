@@ -17,6 +17,16 @@ pub(super) fn input(target: &Value, event: &Value, rule: (&str, &str)) -> Value 
     event.clone()
 }
 
+/// Makes the input of any target for any event. One without a wish of its own gets the event.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(target: &Value, event: &Value) {
+    let made = input(target, event, ("rule", "arn:rule"));
+    let wishes = ["Input", "InputPath", "InputTransformer"];
+    if wishes.iter().all(|wish| target[wish].is_null()) {
+        assert_eq!(made, *event);
+    }
+}
+
 /// `$.detail.image-tag`
 fn part<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
     let mut found = event;

@@ -15,6 +15,13 @@ mod operations;
 mod pattern;
 mod schedule;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use input::fuzz as fuzz_input;
+#[cfg(any(test, fuzzing))]
+pub(crate) use pattern::fuzz as fuzz_pattern;
+#[cfg(any(test, fuzzing))]
+pub(crate) use schedule::fuzz as fuzz_rate;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

@@ -23,6 +23,27 @@ pub(super) fn fault(pattern: &Value) -> Option<String> {
         })
 }
 
+/// Asks whether any event is like any pattern. What is taken for a pattern is like itself where it
+/// holds nothing but texts.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(pattern: &Value, event: &Value) {
+    let fault = fault(pattern);
+    let _ = is_like(pattern, event);
+    let _ = envelope(event, "000000000000", "us-east-1");
+    let is_plain = |value: &Value| {
+        let list = value.as_array();
+        list.is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string))
+    };
+    let members = pattern.as_object().filter(|members| !members.is_empty());
+    if let Some(members) = members
+        && !members.contains_key("$or")
+        && members.values().all(is_plain)
+    {
+        assert_eq!(fault, None, "{pattern}");
+        assert!(is_like(pattern, pattern), "{pattern}");
+    }
+}
+
 fn fault_of_choice(name: &str, choice: &Value) -> Option<String> {
     let members = choice.as_object()?;
     let known = [

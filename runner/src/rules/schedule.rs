@@ -22,6 +22,14 @@ pub(super) fn rate(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(number.checked_mul(seconds)?))
 }
 
+/// A rate is at least a second.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &str) {
+    if let Some(every) = rate(text) {
+        assert!(every >= Duration::from_secs(1), "{text}");
+    }
+}
+
 impl Rules {
     /// Starts the clocks of all rules that are there.
     pub(crate) fn resume(&self) {

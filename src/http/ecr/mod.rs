@@ -145,6 +145,35 @@ async fn carry_out(
     outcome
 }
 
+/// Reads an input as the operation of this name does, or as all do where there is none.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(name: &str, body: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return;
+    };
+    let known = MODEL.operations.get(name);
+    let all = MODEL.operations.values().filter(|_| known.is_none());
+    let mut fits = 0;
+    for operation in known.into_iter().chain(all) {
+        fits += u32::from(MODEL.fault(operation, &value).is_none());
+    }
+    let input = Input::new(value);
+    let names = (input.repository(), input.repositories(), input.images());
+    let images: Vec<_> = input
+        .image_ids()
+        .iter()
+        .map(|id| (id.tag(), id.json()))
+        .collect();
+    let rest = (
+        input.image_id().tag(),
+        input.digest("layerDigest"),
+        input.bytes("layerPartBlob"),
+    );
+    let tags = operations::read_tags(input.value("tags"));
+    // What can't be told apart by its types is looked at so that nothing is left out.
+    let _ = (fits, names, images, rest, tags);
+}
+
 /// The key that a request says it is signed with.
 fn shown(parts: &Parts) -> String {
     let header = parts.headers.get(header::AUTHORIZATION);

@@ -34,7 +34,7 @@ use wharf_storage::oci::{ContentKind, Digest, Manifest, Reference, RepositoryNam
 pub use self::bucket::Bucket;
 pub use self::folder::Folder;
 pub use self::old::Old;
-use self::tree::Tree;
+pub(crate) use self::tree::Tree;
 use super::Error;
 use crate::registry;
 

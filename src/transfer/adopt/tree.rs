@@ -25,21 +25,21 @@ const READERS: usize = 16;
 
 /// A docker-registry's tree.
 #[derive(Clone, Debug)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     old: Arc<dyn Old>,
 }
 
 /// What a repository of it has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Contents {
-    pub(super) layers: Vec<Digest>,
-    pub(super) manifests: Vec<Digest>,
-    pub(super) tags: Vec<(Tag, Digest)>,
+pub(crate) struct Contents {
+    pub(crate) layers: Vec<Digest>,
+    pub(crate) manifests: Vec<Digest>,
+    pub(crate) tags: Vec<(Tag, Digest)>,
 }
 
 impl Tree {
     /// The tree of a place.
-    pub(super) async fn open(old: Arc<dyn Old>) -> Result<Self, Error> {
+    pub(crate) async fn open(old: Arc<dyn Old>) -> Result<Self, Error> {
         let found = old.folders(BELOW).await?;
         let has = |name: &str| found.iter().any(|folder| folder == name);
         match has("repositories") && has("blobs") {
@@ -52,7 +52,7 @@ impl Tree {
     }
 
     /// The repositories, and the folders that are like one and have no name that can be used.
-    pub(super) async fn repositories(&self) -> Result<(Vec<RepositoryName>, Vec<String>), Error> {
+    pub(crate) async fn repositories(&self) -> Result<(Vec<RepositoryName>, Vec<String>), Error> {
         let root = format!("{BELOW}/repositories");
         let (mut found, mut unnamed) = (Vec::new(), Vec::new());
         let mut names = vec![String::new()];
@@ -78,7 +78,7 @@ impl Tree {
     }
 
     /// What a repository has.
-    pub(super) async fn contents(&self, repository: &RepositoryName) -> Result<Contents, Error> {
+    pub(crate) async fn contents(&self, repository: &RepositoryName) -> Result<Contents, Error> {
         let root = format!("{BELOW}/repositories/{repository}");
         let tags = format!("{root}/_manifests/tags");
         let names = self.old.folders(&tags).await?;
@@ -101,7 +101,7 @@ impl Tree {
     }
 
     /// The file with the bytes of a digest.
-    pub(super) fn data(digest: &Digest) -> String {
+    pub(crate) fn data(digest: &Digest) -> String {
         let (algorithm, hex) = (digest.algorithm(), digest.hex());
         format!("{BELOW}/blobs/{algorithm}/{}/{hex}/data", &hex[..2])
     }

@@ -21,12 +21,12 @@ const NAME: &str = "io.containerd.image.name";
 /// What a layout has. Members that are not known here stay as they are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Index {
+pub(crate) struct Index {
     schema_version: u64,
     #[serde(default = "index_type")]
     media_type: MediaType,
     #[serde(default)]
-    pub(super) manifests: Vec<Entry>,
+    pub(crate) manifests: Vec<Entry>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Index {
 /// One image, index or artifact.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub(super) media_type: MediaType,
     pub(super) digest: Digest,
     size: u64,
@@ -79,7 +79,7 @@ impl Entry {
     }
 
     /// Its tag. Some write the full name there.
-    pub(super) fn tag(&self) -> Option<Tag> {
+    pub(crate) fn tag(&self) -> Option<Tag> {
         let text = self.annotations.get(TAG)?;
         let last = text
             .rsplit_once(':')
@@ -88,12 +88,12 @@ impl Entry {
     }
 
     /// Its full name, `HOST/REPOSITORY:TAG`.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.annotations.get(NAME).map(String::as_str)
     }
 
     /// Whether it was put there for itself, and not for what it refers to.
-    pub(super) fn is_named(&self) -> bool {
+    pub(crate) fn is_named(&self) -> bool {
         self.annotations.contains_key(TAG) || self.annotations.contains_key(NAME)
     }
 }
@@ -108,7 +108,7 @@ impl Index {
     }
 
     /// Adds an entry, in the place of the one that had its name.
-    pub(super) fn put(&mut self, entry: Entry) {
+    pub(crate) fn put(&mut self, entry: Entry) {
         let names_same = |other: &Entry| match entry.is_named() {
             true => other.name() == entry.name() && other.tag() == entry.tag() && other.is_named(),
             false => !other.is_named() && other.digest == entry.digest,
@@ -117,7 +117,7 @@ impl Index {
         self.manifests.push(entry);
     }
 
-    pub(super) fn text(&self) -> Vec<u8> {
+    pub(crate) fn text(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an index has a JSON form")
     }
 }

@@ -27,6 +27,10 @@ mod write;
 
 use wharf_storage::oci::Digest;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use document::Index;
+#[cfg(any(test, fuzzing))]
+pub(crate) use read::places;
 pub use read::{Named, Reader};
 pub use write::{Layout, Writer};
 

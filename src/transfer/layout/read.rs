@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -73,7 +73,8 @@ impl Reader {
     /// As [`folder`](Self::folder).
     pub async fn archive(path: PathBuf) -> Result<Self, Error> {
         blocking(move || {
-            let places = places(&path).map_err(|source| Error::Io {
+            let places = File::open(&path).and_then(|mut file| places(&mut file));
+            let places = places.map_err(|source| Error::Io {
                 action: "read",
                 path: path.clone(),
                 source,
@@ -256,14 +257,14 @@ impl Shared {
 }
 
 /// The files in a tar file.
-fn places(path: &Path) -> io::Result<HashMap<String, (u64, u64)>> {
+pub(crate) fn places(file: &mut (impl Read + Seek)) -> io::Result<HashMap<String, (u64, u64)>> {
     let mut magic = [0; 2];
-    let mut file = File::open(path)?;
     if file.read(&mut magic)? == 2 && magic == [0x1f, 0x8b] {
         let message = "it is compressed; gunzip it first";
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
-    let mut archive = tar::Archive::new(File::open(path)?);
+    file.rewind()?;
+    let mut archive = tar::Archive::new(file);
     let mut places = HashMap::new();
     for entry in archive.entries_with_seek()? {
         let entry = entry?;

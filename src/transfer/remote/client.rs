@@ -360,7 +360,7 @@ async fn read(answer: Response, limit: usize) -> Result<Bytes, reqwest::Error> {
 }
 
 /// Where the list goes on, `<…>; rel="next"`.
-fn next_of(link: &str) -> Option<String> {
+pub(crate) fn next_of(link: &str) -> Option<String> {
     let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
     let rel = rest.to_ascii_lowercase();
     (rel.contains("rel=\"next\"") || rel.contains("rel=next")).then(|| target.to_owned())

@@ -22,6 +22,10 @@ mod login;
 mod repository;
 mod upload;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use challenge::Challenge;
+#[cfg(any(test, fuzzing))]
+pub(crate) use client::next_of;
 pub use client::{Remote, Transport};
 pub use credentials::{Credentials, CredentialsError};
 pub use repository::RemoteRepository;

@@ -95,6 +95,24 @@ struct Multipart {
     initiated: String,
 }
 
+impl Multiparts {
+    fn read(body: &[u8]) -> Result<Self, quick_xml::DeError> {
+        quick_xml::de::from_reader(body)
+    }
+}
+
+/// Reads an answer of a store, and looks at what it lists.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(body: &[u8]) {
+    let Ok(page) = Multiparts::read(body) else {
+        return;
+    };
+    for multipart in page.uploads {
+        let _ = Path::parse(&multipart.key);
+        let _ = OffsetDateTime::parse(&multipart.initiated, &Rfc3339);
+    }
+}
+
 /// The multiparts of ours that were begun before `until`.
 pub(super) async fn multiparts(shared: &Shared, until: Timestamp) -> Result<Vec<Leftover>, Error> {
     let prefix = format!("{}/", shared.folder("data"));
@@ -119,7 +137,7 @@ pub(super) async fn multiparts(shared: &Shared, until: Timestamp) -> Result<Vec<
             }
             Err(error) => return Err(error),
         };
-        let page: Multiparts = quick_xml::de::from_reader(body.as_ref())
+        let page = Multiparts::read(&body)
             .map_err(|error| unavailable("list the multiparts of", &prefix, error))?;
         found.extend(page.uploads.iter().filter_map(|multipart| {
             let (id, _) = understand(shared, &Path::parse(&multipart.key).ok()?)?;

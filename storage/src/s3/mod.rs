@@ -52,6 +52,11 @@ mod request;
 mod settings;
 mod state;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use leftovers::fuzz as fuzz_multiparts;
+#[cfg(any(test, fuzzing))]
+pub(crate) use state::fuzz as fuzz_state;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

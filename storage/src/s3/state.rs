@@ -30,6 +30,17 @@ pub(super) struct Part(pub(super) String, pub(super) u64);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Piece(pub(super) String, pub(super) u64);
 
+/// What was accepted is the same when it is written and read again.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &str) {
+    let Ok(state) = serde_json::from_str::<State>(text) else {
+        return;
+    };
+    let again: State = serde_json::from_str(&state.text()).expect("what was written can be read");
+    assert_eq!(again, state);
+    let _ = (state.length(), state.pieces_length());
+}
+
 impl State {
     /// The state of a progress.
     pub(super) fn of(id: UploadId, progress: &Progress) -> Result<Self, Error> {
@@ -57,12 +68,13 @@ impl State {
     }
 
     pub(super) fn pieces_length(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.1).sum()
+        let pieces = self.pieces.iter().map(|piece| piece.1);
+        pieces.fold(0, u64::saturating_add)
     }
 
     fn length(&self) -> u64 {
-        let parts: u64 = self.parts.iter().map(|part| part.1).sum();
-        parts + self.pieces_length()
+        let parts = self.parts.iter().map(|part| part.1);
+        parts.fold(self.pieces_length(), u64::saturating_add)
     }
 }
 

@@ -25,6 +25,8 @@ mod scanning;
 use serde_json::{Value, json};
 use wharf_storage::clock::Timestamp;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::repositories::read_tags;
 use super::error::Error;
 use super::input::Input;
 use super::{Call, paging};

@@ -207,7 +207,7 @@ fn told_filters(filters: &[String]) -> Value {
     }
 }
 
-pub(super) fn read_tags(value: &Value) -> Result<BTreeMap<String, String>, Error> {
+pub(in crate::http::ecr) fn read_tags(value: &Value) -> Result<BTreeMap<String, String>, Error> {
     let mut tags = BTreeMap::new();
     for tag in value.as_array().into_iter().flatten() {
         let (Some(key), Some(value)) = (tag["Key"].as_str(), tag["Value"].as_str()) else {

@@ -53,6 +53,19 @@ pub(super) struct Address {
     pub(super) tls: Tls,
 }
 
+/// Reads an address. Reasons tell nothing of it, since it holds a password.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &str) {
+    // What names a file would be read.
+    if text.contains("sslrootcert") || text.contains("sslmode=verify") {
+        return;
+    }
+    let Err(error) = Address::parse(text) else {
+        return;
+    };
+    let _ = error.to_string();
+}
+
 impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, AddressError> {
         let is_known = ["postgres://", "postgresql://"]

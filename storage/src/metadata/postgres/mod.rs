@@ -62,6 +62,9 @@ mod tls;
 mod transaction;
 mod values;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use address::fuzz;
+
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
