@@ -16,6 +16,7 @@
 //! | `own_suite` | our own suite, against Wharf and against a peer |
 //! | `scale` | several servers, PostgreSQL, and blobs in a bucket |
 //! | `transfer` | images to and from other places, and a docker-registry taken over |
+//! | `supply` | what is built in, and the list of it |
 //! | `support` | servers, clients and images that tests are made of |
 
 mod access;
@@ -31,5 +32,6 @@ mod official;
 mod operation;
 mod own_suite;
 mod scale;
+mod supply;
 mod support;
 mod transfer;
