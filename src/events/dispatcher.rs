@@ -97,6 +97,7 @@ impl Dispatcher {
         let mut measured = HashSet::new();
         let mut renewed = Instant::now();
         let mut tidied: Option<Instant> = None;
+        let mut could_tell = false;
         let mut turns = tokio::time::interval(LOOK_EVERY);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(turns.tick()).await.is_some() {
@@ -115,7 +116,11 @@ impl Dispatcher {
                     }
                 }
             }
-            if tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY) {
+            // What could not be told to be old is looked at as soon as it can.
+            let can_tell = ageing.limit().is_some();
+            let is_due = tidied.is_none_or(|last| last.elapsed() >= TIDY_EVERY);
+            if is_due || (can_tell && !could_tell) {
+                could_tell = can_tell;
                 // What is left is done at the next look: holds are renewed meanwhile.
                 let began = Instant::now();
                 tidied = self.tidy(&ageing, began + TIDY_FOR).await.then_some(began);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::api::http::Answer;
 
 /// How long a server may be silent.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A client with a connection that it keeps.
 #[derive(Debug)]

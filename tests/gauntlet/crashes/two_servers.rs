@@ -79,7 +79,7 @@ fn no_tag_is_lost_between_two_servers_and_one_repository() {
         }
     }
     for (tag, digests) in &moved {
-        let told = servers[0].administer(["tag", "history", REPOSITORY, tag]);
+        let told = servers[0].administer(["tag", "history", "--limit", "10000", REPOSITORY, tag]);
         let told = told.succeeds();
         for digest in digests {
             assert!(
