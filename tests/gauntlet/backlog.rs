@@ -17,7 +17,7 @@ use crate::support::{Registry, wait};
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How much memory may grow by while events queue up, and while they are given up: the caches of the
 /// database, and no event.
-const MOST_GROWTH: u64 = 48 << 20;
+const MOST_GROWTH: u64 = 64 << 20;
 /// How many dead letters are sent again.
 const RESENT: usize = 1000;
 /// How many images are deleted.
