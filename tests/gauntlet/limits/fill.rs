@@ -92,6 +92,26 @@ pub(super) fn sqlite(data: &Path, amount: Amount) {
     transaction.commit().expect("it is kept");
 }
 
+/// Repeats the last event in a data folder so many times, under ids of their own.
+pub(super) fn more_events(data: &Path, count: u64) {
+    let mut database = Connection::open(data.join("metadata.sqlite3")).expect("it opens");
+    let transaction = database.transaction().expect("it begins");
+    let sql = format!(
+        "WITH RECURSIVE numbers (n) AS
+            (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+         INSERT INTO events (stream, seq, at, event)
+         SELECT 'changes', head + n, at, json_set(event, '$.seq', head + n, '$.id',
+                SUBSTR(json_extract(event, '$.id'), 1, 24) || printf('%012d', n))
+         FROM numbers, event_streams, events
+         WHERE name = 'changes' AND stream = 'changes' AND seq = head;
+         UPDATE event_streams SET head = head + {count}, size_bytes =
+            (SELECT SUM(LENGTH(event)) FROM events WHERE stream = 'changes')
+         WHERE name = 'changes';"
+    );
+    transaction.execute_batch(&sql).expect("they are written");
+    transaction.commit().expect("they are kept");
+}
+
 /// Fills a PostgreSQL database of the tests' server.
 pub(super) fn postgres(database: &str, amount: Amount) {
     let sql = statements(amount, "'\\x7b7d'");

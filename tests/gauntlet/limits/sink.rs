@@ -107,6 +107,10 @@ fn serve(
                 _ => {}
             }
         }
+        if id.is_empty() {
+            // Somebody else's request, who took the port for another one.
+            return None;
+        }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         let event: Value = serde_json::from_slice(&body).expect("an event is JSON");

@@ -81,16 +81,12 @@ fn files(folder: &std::path::Path) -> usize {
 fn a_caller_has_so_many_open_uploads_and_what_is_left_of_them_is_swept() {
     let count = Form::pick(3, 10);
     let mut registry = Registry::private_with(&[("WHARF__LOG__LEVEL", "warn")]);
-    let callers: Vec<Caller> = (0..count)
-        .map(|number| Caller::new(&registry, number))
-        .collect();
-    let mut stranger = Caller::new(&registry, count);
-
     let left: Vec<(Caller, String)> = thread::scope(|scope| {
-        let filling: Vec<_> = callers
-            .into_iter()
-            .map(|mut caller| {
+        let registry = &registry;
+        let filling: Vec<_> = (0..count)
+            .map(|number| {
                 scope.spawn(move || {
+                    let mut caller = Caller::new(registry, number);
                     let location = caller.begin_all();
                     (caller, location)
                 })
@@ -101,6 +97,7 @@ fn a_caller_has_so_many_open_uploads_and_what_is_left_of_them_is_swept() {
             .map(|one| one.join().expect("all were begun"))
             .collect()
     });
+    let mut stranger = Caller::new(&registry, count);
     let mut refused = 0;
     for (mut caller, location) in left {
         for _ in 0..20 {
