@@ -33,7 +33,7 @@ fn is_chosen(trouble: Trouble, call: &Call) -> bool {
 
 #[test]
 fn a_push_fails_or_goes_well_whichever_call_of_the_disk_fails() {
-    let every = Form::pick(7, 1);
+    let every = Form::pick(13, 4);
     let mut disk = FaultyDisk::new();
     let mut registry = Registry::wharf_at(&disk.path().join("data"), &[]);
     registry.start_again();
@@ -122,7 +122,7 @@ fn assert_refused(answer: &Answer, when: &str) {
 
 #[test]
 fn a_pull_is_never_wrong_whichever_call_of_the_disk_fails() {
-    let every = Form::pick(3, 1);
+    let every = Form::pick(4, 1);
     let mut disk = FaultyDisk::new();
     let mut registry = Registry::wharf_at(&disk.path().join("data"), &[]);
     registry.start_again();

@@ -123,7 +123,7 @@ fn a_disk_that_blobs_have_filled_serves_deletes_and_recovers() {
     let (mut registry, mut kept) = start(&disk);
     let client = Client::new(registry.base());
     let mut random = Random::new(3);
-    let rounds = Form::pick(1, 4);
+    let rounds = Form::pick(1, 3);
     let mut pushed = 0;
     for round in 0..rounds {
         // Large ones leave some space, and small ones take that too.
@@ -226,11 +226,15 @@ fn a_disk_that_manifests_have_filled_serves_deletes_and_recovers() {
 fn a_disk_that_others_have_filled_to_the_last_byte_serves_and_recovers() {
     let disk = SmallDisk::new();
     let (mut registry, mut kept) = start(&disk);
-    let client = Client::new(registry.base());
     let mut refused = 0;
     let mut deletes = 0;
-    for round in 0..Form::pick(3, 20) {
+    for round in 0..Form::pick(3, 12) {
         let ballast = disk.fill();
+        if round % 3 == 0 {
+            registry.kill();
+            registry.start_again();
+        }
+        let client = Client::new(registry.base());
         kept.check(&client, "while the disk is full");
         let deleted = kept.delete_manifest(&client);
         deleted.unwrap_or_else(|answer| panic!("a delete goes on: {}", brief(&answer)));
@@ -253,6 +257,8 @@ fn a_disk_that_others_have_filled_to_the_last_byte_serves_and_recovers() {
     row(
         3,
         "others",
-        &format!("{refused} pushes refused and {deletes} deletes done with no byte left"),
+        &format!(
+            "{refused} pushes refused and {deletes} deletes done with no byte left, after starts like that too"
+        ),
     );
 }

@@ -79,7 +79,7 @@ fn texts(database: &Connection, sql: &str) -> Vec<String> {
 
 #[test]
 fn a_kill_in_a_migration_of_sqlite_loses_nothing() {
-    let kills = Form::pick(12, 120);
+    let kills = Form::pick(8, 32);
     let mut random = Random::new(35);
     let layouts = migrations("sqlite").len();
     let (mut disk, mut registry, mut writer) = on_a_disk(0);
@@ -173,7 +173,7 @@ DROP SCHEMA newer CASCADE;
 
 #[test]
 fn a_kill_in_a_migration_of_postgresql_loses_nothing() {
-    let kills = Form::pick(8, 80);
+    let kills = Form::pick(6, 16);
     let mut random = Random::new(36);
     let postgres = Postgres::shared();
     let texts = migrations("postgres");

@@ -18,7 +18,7 @@ const CUTS: u64 = 20;
 
 #[test]
 fn what_was_acknowledged_outlives_power_cuts() {
-    let disks = Form::pick(2, 12);
+    let disks = Form::pick(1, 5);
     let (mut acknowledged, mut at_start) = (0, 0);
     for seed in 0..disks {
         let (count, starts) = one_disk(seed);

@@ -22,7 +22,7 @@ fn file_of(disk: &FaultyDisk, digest: &str) -> String {
 
 #[test]
 fn a_bit_that_flips_on_the_disk_is_never_told_and_the_next_push_mends_it() {
-    let flips = Form::pick(3, 12);
+    let flips = Form::pick(3, 8);
     let mut random = Random::new(13);
     let mut disk = FaultyDisk::new();
     let mut registry = Registry::wharf_at(&disk.path().join("data"), &[]);

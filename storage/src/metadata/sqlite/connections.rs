@@ -22,6 +22,7 @@ const CHECKPOINT_FRAMES: u32 = 1000;
 /// The connections that read. Each is one thread's, which has it for the time of a job.
 #[derive(Clone)]
 pub(super) struct Readers {
+    path: Arc<Path>,
     slots: Arc<[Mutex<Option<Connection>>]>,
 }
 
@@ -31,12 +32,25 @@ impl Readers {
             .map(|_| Ok(Mutex::new(Some(open_reader(path)?))))
             .collect();
         Ok(Self {
+            path: path.into(),
             slots: slots?.into(),
         })
     }
 
-    /// A reader's connection; none while the database could not be opened again.
-    pub(super) fn take(&self, number: usize) -> MutexGuard<'_, Option<Connection>> {
+    /// Runs work on a reader's connection, which is opened where the writer could not do so.
+    pub(super) fn with<T>(
+        &self,
+        number: usize,
+        work: impl FnOnce(&Connection) -> T,
+    ) -> rusqlite::Result<T> {
+        let mut slot = self.take(number);
+        if slot.is_none() {
+            *slot = Some(open_reader(&self.path)?);
+        }
+        Ok(work(slot.as_ref().expect("it was opened")))
+    }
+
+    fn take(&self, number: usize) -> MutexGuard<'_, Option<Connection>> {
         let slot = &self.slots[number];
         slot.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,7 +27,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{SendError, Sender};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::database::{Database, Job};
 use super::error::Error;
@@ -107,8 +107,11 @@ impl Sqlite {
         connection::set_up_writer(&writer).map_err(failed)?;
         migrations::run(&mut writer, path)?;
         // What a crash left in the log may have been written and never synced, where a sync had
-        // failed before; copied to the database it is safe.
-        connections::checkpoint(&writer).map_err(failed)?;
+        // failed before; copied to the database it is safe. A full disk is no reason not to start.
+        match connections::checkpoint(&writer) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {}
+            outcome => outcome.map_err(failed)?,
+        }
         // SQLite syncs the folder of its files too, but says nothing where that fails.
         let folder = path
             .parent()

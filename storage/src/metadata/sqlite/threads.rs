@@ -15,13 +15,8 @@ const BATCH: usize = 64;
 /// Runs the jobs that read, until nobody can send any more.
 pub(super) fn read_until_closed(readers: &Readers, number: usize, queue: &Receiver<Box<dyn Job>>) {
     for mut job in queue {
-        let slot = readers.take(number);
-        let outcome = match slot.as_ref() {
-            Some(connection) => read(connection, job.as_mut()),
-            None => Err(Error::Unavailable("it could not be opened again".into())),
-        };
-        drop(slot);
-        job.finish(outcome);
+        let ran = readers.with(number, |connection| read(connection, job.as_mut()));
+        job.finish(ran.unwrap_or_else(|error| Err(from_sqlite(error))));
     }
 }
 
