@@ -79,17 +79,28 @@ impl Hasher {
             1 => {
                 let state = SerializedState::<Sha256>::try_from(state);
                 let state = state.map_err(|_| HasherStateError)?;
+                check_length(&state[32..40])?;
                 let state = Sha256::deserialize(&state).map_err(|_| HasherStateError)?;
                 Ok(Self::Sha256(state))
             }
             2 => {
                 let state = SerializedState::<Sha512>::try_from(state);
                 let state = state.map_err(|_| HasherStateError)?;
+                check_length(&state[64..80])?;
                 let state = Sha512::deserialize(&state).map_err(|_| HasherStateError)?;
                 Ok(Self::Sha512(state))
             }
             _ => Err(HasherStateError),
         }
+    }
+}
+
+/// Looks at the number of blocks that a state has taken, in little endian behind the state itself. The
+/// hash counts bits in as many, and would overflow: no upload has 2^48 blocks.
+fn check_length(number: &[u8]) -> Result<(), HasherStateError> {
+    match number.iter().skip(6).all(|byte| *byte == 0) {
+        true => Ok(()),
+        false => Err(HasherStateError),
     }
 }
 
@@ -121,6 +132,18 @@ mod tests {
         #[test]
         fn no_bytes_crash_the_restorer(bytes: Vec<u8>) {
             let _ = Hasher::restore(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_state_of_more_blocks_than_there_are_is_none() {
+        for (algorithm, blocks) in [(Algorithm::Sha256, 33..41), (Algorithm::Sha512, 65..81)] {
+            let mut state = Hasher::new(algorithm).store();
+            state[blocks.start] = 7;
+            let counted = Hasher::restore(&state).expect("seven blocks");
+            let _ = counted.digest();
+            state[blocks.end - 1] = 0x10;
+            assert!(Hasher::restore(&state).is_err(), "{algorithm}");
         }
     }
 }
