@@ -35,13 +35,7 @@ const DESCRIPTOR: &[&str] = &[
     "data",
     "platform",
 ];
-const PLATFORM: &[&str] = &[
-    "architecture",
-    "os",
-    "os.version",
-    "os.features",
-    "variant",
-];
+const PLATFORM: &[&str] = &["architecture", "os", "os.version", "os.features", "variant"];
 /// How many members an object has at most; no client writes as many.
 const MOST_MEMBERS: usize = 10_000;
 
@@ -191,7 +185,11 @@ mod tests {
             r#"{"layers": [{"digest": 1, "digest": 2}]}"#,
             r#"{"x": [[{"y": {"a": 1, "a": 1}}]]}"#,
         ] {
-            assert!(told(text).contains("duplicate member"), "{text}: {}", told(text));
+            assert!(
+                told(text).contains("duplicate member"),
+                "{text}: {}",
+                told(text)
+            );
         }
     }
 
@@ -205,7 +203,11 @@ mod tests {
             r#"{"layers": [{"Digest": ""}]}"#,
             r#"{"manifests": [{"platform": {"OS": ""}}]}"#,
         ] {
-            assert!(told(text).contains("could be taken for"), "{text}: {}", told(text));
+            assert!(
+                told(text).contains("could be taken for"),
+                "{text}: {}",
+                told(text)
+            );
         }
     }
 
