@@ -27,6 +27,9 @@ pub(super) struct Ledger {
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
     open: Arc<Mutex<HashMap<String, EndpointProgress>>>,
+    /// How far each endpoint came, under which revision. What is noted later on, such as an attempt,
+    /// must not set it back to where its courier began.
+    came: Arc<Mutex<HashMap<String, (i64, i64)>>>,
     /// Held by who writes: a second one waits until what the first one took is written.
     writing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -38,19 +41,26 @@ impl Ledger {
             clock,
             holder,
             open: Arc::default(),
+            came: Arc::default(),
             writing: Arc::default(),
         }
     }
 
     /// Notes something about an endpoint.
     fn note(&self, endpoint: &EndpointRecord, note: impl FnOnce(&mut EndpointProgress)) {
+        let came = {
+            let came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
+            let came = came.get(&endpoint.name).copied();
+            came.filter(|(revision, _)| *revision == endpoint.revision)
+        };
+        let cursor = came.map_or(endpoint.cursor, |(_, cursor)| cursor.max(endpoint.cursor));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let progress = open
             .entry(endpoint.name.clone())
             .or_insert_with(|| EndpointProgress {
                 endpoint: endpoint.name.clone(),
                 revision: endpoint.revision,
-                cursor: endpoint.cursor,
+                cursor,
                 deliveries: Vec::new(),
                 dead: Vec::new(),
                 resent: Vec::new(),
@@ -59,7 +69,7 @@ impl Ledger {
         // What was noted about an older revision is of no more use, but for the attempts.
         if progress.revision != endpoint.revision {
             progress.revision = endpoint.revision;
-            progress.cursor = endpoint.cursor;
+            progress.cursor = cursor;
             progress.dead.clear();
             progress.resent.clear();
             progress.disable = None;
@@ -69,6 +79,10 @@ impl Ledger {
 
     /// All up to `cursor` is done, and these events were given up on the way.
     pub(super) fn came_to(&self, endpoint: &EndpointRecord, cursor: i64, dead: Vec<DeadLetter>) {
+        {
+            let mut came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
+            came.insert(endpoint.name.clone(), (endpoint.revision, cursor));
+        }
         self.note(endpoint, |progress| {
             progress.cursor = cursor;
             progress.dead.extend(dead);

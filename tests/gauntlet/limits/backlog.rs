@@ -163,6 +163,10 @@ fn a_target_that_is_down_for_long_costs_no_memory_and_its_letters_are_sent_again
         .filter_map(|letter| letter["event"]["id"].as_str());
     assert_eq!(came.collect::<BTreeSet<_>>(), sent.collect::<BTreeSet<_>>());
     drop(told);
+    // What was given up is done with, whatever came of its letters.
+    wait::until("nothing waits", PATIENCE, || {
+        (measure(&mut line, "wharf_event_queue_length{endpoint=\"far\"}") == 0.0).then_some(())
+    });
     registry
         .administer(["endpoint", "discard", "far"])
         .succeeds();
