@@ -25,7 +25,7 @@ fn images() -> Vec<ImageFacts> {
             1 => vec![format!("v{number}")],
             _ => vec![format!("prod-{number}"), "latest".to_owned()],
         };
-        let is_archived = number % 5 == 0;
+        let is_archived = number.is_multiple_of(5);
         ImageFacts {
             image: Image {
                 digest: Digest::of(Algorithm::Sha256, &number.to_le_bytes()),
@@ -34,7 +34,7 @@ fn images() -> Vec<ImageFacts> {
                 subject: None,
                 tags: tags.iter().map(|tag| tag.parse().expect("a tag")).collect(),
                 pushed_at,
-                pulled_at: (number % 2 == 0).then_some(pushed_at),
+                pulled_at: number.is_multiple_of(2).then_some(pushed_at),
                 storage_class: if is_archived {
                     StorageClass::Archive
                 } else {

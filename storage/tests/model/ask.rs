@@ -50,7 +50,7 @@ pub(crate) async fn ask(pair: &mut Pair<'_>, question: &Question) -> Result<(), 
             limit,
         } => {
             let name = &world.repositories[*repository];
-            let after = world.tags.get(*after).map(|tag| tag.as_str());
+            let after = world.tags.get(*after).map(wharf_storage::oci::Tag::as_str);
             let got = metadata.tags(name, after, *limit).await;
             compare("tags", got, model.tags(name, after, *limit))
         }

@@ -145,6 +145,6 @@ impl Shared {
         {
             return false;
         }
-        (self.carried.fetch_add(1, Ordering::Relaxed) + 1) % every == 0
+        (self.carried.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
     }
 }

@@ -120,7 +120,7 @@ fn push_until(bases: &[String; 2], client: usize, next: &AtomicUsize, pushes: us
         if number >= pushes {
             return pushed;
         }
-        let is_shared = number % 10 == 0;
+        let is_shared = number.is_multiple_of(10);
         let tag = match is_shared {
             true => format!("shared-{}", number / 10 % SHARED),
             false => format!("tag-{number}"),
