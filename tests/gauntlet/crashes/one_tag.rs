@@ -9,6 +9,7 @@ use super::place::Place;
 use super::{Form, row};
 use crate::api::{self, IMAGE, digest};
 use crate::support::Registry;
+use crate::support::s3::Bucket;
 
 /// How many push at once.
 const PUSHES: usize = 64;
@@ -38,7 +39,7 @@ fn of_64_pushes_to_one_immutable_tag_exactly_one_wins_on_sqlite() {
 
 #[test]
 fn of_64_pushes_to_one_immutable_tag_exactly_one_wins_on_postgres() {
-    let place = Place::on_postgres();
+    let place = Place::on_postgres().in_bucket(&Bucket::new());
     let servers = [place.server(&[]), place.server(&[])];
     let figure = race(&servers, Form::pick(8, 30));
     row(43, "PostgreSQL, two servers", &figure);
