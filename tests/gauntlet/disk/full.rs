@@ -153,21 +153,19 @@ fn a_disk_that_blobs_have_filled_serves_deletes_and_recovers() {
             assert_eq!(answer.status, 202, "a delete goes on: {}", brief(&answer));
         }
         // What was deleted comes back as the documents say: in steps, each after its time.
-        wait::until("the bytes are collected", Duration::from_secs(30), || {
-            registry.administer(["gc", "run"]).succeeds();
-            let pushed = kept.push_image(&client, &format!("again{round}"));
-            pushed.err().map_or(Some(()), |answer| {
-                assert_full(&answer, "a push while nothing is collected");
-                None
-            })
-        });
         let bytes = random.bytes(5 << 20);
         let path = format!("/v2/full/blobs/blobs/uploads/?digest={}", digest(&bytes));
-        // An image takes little, and may come before the last of the bytes have gone.
-        wait::until("there is space again", Duration::from_secs(30), || {
+        wait::until("the bytes are collected", Duration::from_secs(30), || {
+            registry.administer(["gc", "run"]).succeeds();
             let answer = client.send("POST", &path, &[], &bytes);
-            (answer.status == 201).then_some(())
+            if answer.status == 201 {
+                return Some(());
+            }
+            assert_full(&answer, "a push while nothing is collected");
+            None
         });
+        let pushed = kept.push_image(&client, &format!("again{round}"));
+        pushed.unwrap_or_else(|answer| panic!("there is space again: {}", brief(&answer)));
         kept.check(&client, "with space again");
     }
     registry.kill();
