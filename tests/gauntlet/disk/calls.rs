@@ -33,7 +33,7 @@ fn is_chosen(trouble: Trouble, call: &Call) -> bool {
 
 #[test]
 fn a_push_fails_or_goes_well_whichever_call_of_the_disk_fails() {
-    let every = Form::pick(13, 4);
+    let every = Form::pick(13, 1);
     let mut disk = FaultyDisk::new();
     let mut registry = Registry::wharf_at(&disk.path().join("data"), &[]);
     registry.start_again();
