@@ -16,6 +16,10 @@
 //! to. The 512 folders are made and synced when the store is opened, so that step never meets a
 //! folder whose own entry could be lost.
 //!
+//! Uploads that end at once share commits of the file system's journal without our doing: on ext4, 16
+//! writers came to 3.1 times the blobs of one. One `syncfs` for all of them gave 1.1 times as many with
+//! 8 and 1.4 with 16, and would make each small push wait for the bytes of every large one.
+//!
 //! | module | job |
 //! |---|---|
 //! | `append` | hashes and writes what arrives |
