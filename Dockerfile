@@ -2,9 +2,9 @@
 #
 #   docker build -t wharf .
 #
-# The bases are arguments, for registries and machines that have others. The second one needs no
-# shell, only the C library.
-ARG BUILD_BASE=rust:1-slim-bookworm
+# The bases are arguments, for registries and machines that have others. The first one needs Rust, a C
+# compiler and make, the second one no shell, only the C library.
+ARG BUILD_BASE=rust:1-bookworm
 ARG RUN_BASE=debian:bookworm-slim
 
 FROM ${BUILD_BASE} AS build
