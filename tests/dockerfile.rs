@@ -132,7 +132,11 @@ fn make_build_base(docker: &Docker) {
     let folder = folder();
     let root = folder.path().join("root");
     Command::tool("debootstrap")
-        .args(["--variant=minbase", "--include=gcc,libc6-dev,make", "bookworm"])
+        .args([
+            "--variant=minbase",
+            "--include=gcc,libc6-dev,make",
+            "bookworm",
+        ])
         .arg(&root)
         .limit(PATIENCE)
         .succeeds();
