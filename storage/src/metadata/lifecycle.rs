@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::error::Error;
-use super::events::Change;
+use super::events::{Change, Journal};
 use super::groups::{self, Holders, Member};
 use super::images::{self, Image};
 use super::transaction::Transaction;
@@ -89,26 +89,16 @@ impl Metadata {
         chosen: Vec<Chosen>,
         change: Change,
     ) -> Result<u64, Error> {
-        let repository = repository.clone();
-        self.commit(change.clone(), move |transaction, journal| {
-            let repository_id = repositories::require(transaction, &repository)?;
-            let look = Look {
-                repository_id,
-                holders: Holders::Live,
-                now: change.now,
-            };
-            if !look.may_go(transaction, &chosen)? {
-                return Ok(0);
-            }
-            let mut gone = 0;
-            for one in &chosen {
-                if let Some(member) = look.free(transaction, one)? {
-                    manifests::remove(transaction, journal, &repository, member.id, &change)?;
-                    gone += 1;
-                }
-            }
-            Ok(gone)
-        })
+        self.act(
+            repository,
+            chosen,
+            change,
+            Holders::Live,
+            |transaction, journal, repository, member, change| {
+                manifests::remove(transaction, journal, repository, member.id, change)?;
+                Ok(true)
+            },
+        )
         .await
     }
 
@@ -123,27 +113,50 @@ impl Metadata {
         chosen: Vec<Chosen>,
         change: Change,
     ) -> Result<u64, Error> {
+        self.act(
+            repository,
+            chosen,
+            change,
+            Holders::Pullable,
+            |transaction, journal, repository, member, change| {
+                if member.is_archived {
+                    return Ok(false);
+                }
+                storage_class::archive(transaction, journal, repository, member, change)?;
+                Ok(true)
+            },
+        )
+        .await
+    }
+
+    /// Does `work` to each of the chosen that may go, and tells for how many it did something.
+    async fn act(
+        &self,
+        repository: &RepositoryName,
+        chosen: Vec<Chosen>,
+        change: Change,
+        holders: Holders,
+        work: Act,
+    ) -> Result<u64, Error> {
         let repository = repository.clone();
         self.commit(change.clone(), move |transaction, journal| {
             let repository_id = repositories::require(transaction, &repository)?;
             let look = Look {
                 repository_id,
-                holders: Holders::Pullable,
+                holders,
                 now: change.now,
             };
             if !look.may_go(transaction, &chosen)? {
                 return Ok(0);
             }
-            let mut archived = 0;
+            let mut done = 0;
             for one in &chosen {
-                if let Some(member) = look.free(transaction, one)?
-                    && !member.is_archived
-                {
-                    storage_class::archive(transaction, journal, &repository, &member, &change)?;
-                    archived += 1;
+                if let Some(member) = look.free(transaction, one)? {
+                    let acted = work(transaction, journal, &repository, &member, &change)?;
+                    done += u64::from(acted);
                 }
             }
-            Ok(archived)
+            Ok(done)
         })
         .await
     }
@@ -183,6 +196,15 @@ impl Metadata {
         .await
     }
 }
+
+/// What is done to an image that may go; tells whether there was something to do.
+type Act = fn(
+    &mut dyn Transaction,
+    &mut Journal,
+    &RepositoryName,
+    &Member,
+    &Change,
+) -> Result<bool, Error>;
 
 /// How a transaction looks at what was chosen.
 struct Look {
