@@ -19,6 +19,7 @@ test: tools
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo fetch --locked
 	.tools/bin/cargo-deny --offline check licenses bans sources
 
 # Measures beside Debian's docker-registry in one run, and prints ratios.

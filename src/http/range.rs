@@ -42,7 +42,9 @@ pub fn select(header: Option<&str>, size: u64) -> Selection {
             parts.push(part);
         }
     }
-    let asked: u64 = parts.iter().map(|part| part.end - part.start).sum();
+    let asked = parts.iter().fold(0, |sum: u64, part| {
+        sum.saturating_add(part.end - part.start)
+    });
     match parts.len() {
         0 => Selection::Unsatisfiable,
         // Parts that overlap would make an answer longer than the blob (RFC 9110, 17.15).
@@ -132,6 +134,7 @@ mod tests {
         }
         assert_eq!(select(None, 100), Selection::Whole);
         assert_eq!(select(Some("bytes=0-"), 0), Selection::Unsatisfiable);
+        assert_eq!(select(Some("bytes=0-,0-"), u64::MAX), Selection::Whole);
         let many = format!("bytes={}", vec!["0-0"; 3000].join(","));
         assert_eq!(select(Some(&many), 10_000), Selection::Unsatisfiable);
     }
