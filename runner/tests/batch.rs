@@ -10,6 +10,8 @@ use crate::support::docker::docker;
 use crate::support::{Bench, image, until};
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// How often the runner is killed while a thousand jobs run.
+const KILLS: u64 = 12;
 
 /// A queue `main` that uses so many vCPUs, and the definition `job` of a shell.
 fn prepare(bench: &Bench, vcpus: u64) {
@@ -291,13 +293,16 @@ fn a_thousand_jobs_end_with_the_right_exit_codes() {
         script,
         &format!("--array-properties size={number}"),
     );
-    // A crash in the middle loses nothing and runs nothing twice.
-    until("some jobs", LIMIT, || {
-        let summary = described(&bench, &array)["arrayProperties"]["statusSummary"].clone();
-        (summary["SUCCEEDED"].as_u64()? > 5).then_some(())
-    });
-    bench.kill_runner();
-    bench.start_runner();
+    // Crashes in the middle lose no end and begin nothing anew.
+    for kill in 0..KILLS {
+        until("some jobs", LIMIT, || {
+            let summary = described(&bench, &array)["arrayProperties"]["statusSummary"].clone();
+            let ended = summary["SUCCEEDED"].as_u64()? + summary["FAILED"].as_u64()?;
+            (ended > 5 + kill * number / (KILLS + 1)).then_some(())
+        });
+        bench.kill_runner();
+        bench.start_runner();
+    }
     until("the end of the array", Duration::from_secs(900), || {
         std::thread::sleep(Duration::from_millis(500));
         let job = described(&bench, &array);

@@ -32,45 +32,61 @@ impl Batch {
     /// Runs a job that was marked as starting, or waits for the container that it has already.
     pub(super) async fn run(&self, job: Job, work: &Work, container: Option<String>) {
         let id = job.id.clone();
-        if let Err(error) = self.try_run(job, work, container).await {
-            tracing::error!(%error, job = id, "a job's state can't be kept");
+        match self.try_run(job, work, container).await {
+            Ok(None) => {}
+            // Until the end is kept, the container is the only one who knows its exit code. What is
+            // left behind here the next runner takes away.
+            Ok(Some(ended)) => {
+                if let Err(error) = self.ground.engine.remove(&ended).await {
+                    tracing::warn!(%error, job = id, "a job's container can't be removed");
+                }
+            }
+            Err(error) => tracing::error!(%error, job = id, "a job's state can't be kept"),
         }
-        self.ground.leases.need(&format!("job/{id}"), []).await;
     }
 
-    async fn try_run(&self, job: Job, work: &Work, container: Option<String>) -> Result<(), Error> {
+    /// Gives the container that is of no use any more.
+    async fn try_run(
+        &self,
+        job: Job,
+        work: &Work,
+        container: Option<String>,
+    ) -> Result<Option<String>, Error> {
         let was_running = job.status == Status::Running;
         let begun = match (container, was_running) {
             (Some(container), _) => Ok(container),
             (None, true) => Err(INTERRUPTED.to_owned()),
             (None, false) => self.begin(&job, work).await,
         };
-        let end = match begun {
-            Err(reason) => End {
-                exit_code: None,
-                is_final: false,
-                reason: Some(reason.clone()),
-                status_reason: match was_running {
-                    true => reason,
-                    false => "Task failed to start".into(),
-                },
-            },
-            Ok(container) => {
-                let running = self.ledger.change(&job.id, |job| {
-                    job.status = Status::Running;
-                    job.started_at.get_or_insert(now());
-                });
-                let Some(job) = running.await? else {
-                    return Ok(self.ground.engine.remove(&container).await?);
+        let container = match begun {
+            Ok(container) => container,
+            Err(reason) => {
+                let end = End {
+                    exit_code: None,
+                    is_final: false,
+                    reason: Some(reason.clone()),
+                    status_reason: match was_running {
+                        true => reason,
+                        false => "Task failed to start".into(),
+                    },
                 };
-                let end = self.await_end(&job, work, &container).await;
-                let lines = self.ground.engine.last_lines(&container, 1000).await;
-                self.ground.keep_log(&log_name(&job.id), &lines).await;
-                self.ground.engine.remove(&container).await?;
-                end
+                self.settle(&job.id, work, end).await?;
+                return Ok(None);
             }
         };
-        self.settle(&job.id, work, end).await
+        let running = self.ledger.change(&job.id, |job| {
+            job.status = Status::Running;
+            job.started_at.get_or_insert(now());
+        });
+        if let Some(job) = running.await? {
+            let end = self.await_end(&job, work, &container).await;
+            let lines = self.ground.engine.last_lines(&container, 1000).await;
+            self.ground.keep_log(&log_name(&job.id), &lines).await;
+            self.settle(&job.id, work, end).await?;
+        } else {
+            self.let_go(&job.id).await;
+        }
+        Ok(Some(container))
     }
 
     async fn begin(&self, job: &Job, work: &Work) -> Result<String, String> {
@@ -159,42 +175,44 @@ impl Batch {
 
     /// Notes an attempt, and decides whether there is another one.
     async fn settle(&self, id: &str, work: &Work, end: End) -> Result<(), Error> {
-        let attempt = Attempt {
-            started_at: None,
-            stopped_at: Some(now()),
-            exit_code: end.exit_code,
-            reason: end.reason.clone(),
-            status_reason: end.status_reason.clone(),
-        };
         let is_good = end.exit_code == Some(0) && !end.is_final;
         let wants_more = !is_good && !end.is_final && is_retried(work, &end);
         let attempts = work.attempts;
-        let changed = self.ledger.change(id, move |job| {
-            let started_at = job.started_at;
+        // Before the job may be taken up again: what the next attempt has stays.
+        self.let_go(id).await;
+        let settled = self.ledger.settle(id, move |job| {
             job.attempts.push(Attempt {
-                started_at,
-                ..attempt
+                started_at: job.started_at,
+                stopped_at: Some(now()),
+                exit_code: end.exit_code,
+                reason: end.reason,
+                status_reason: end.status_reason.clone(),
             });
             let has_more = u64::try_from(job.attempts.len()).is_ok_and(|made| made < attempts);
             if wants_more && has_more && job.terminated.is_none() {
+                tracing::info!(
+                    job = job.id,
+                    reason = end.status_reason,
+                    "a job is tried again"
+                );
                 job.status = Status::Runnable;
                 job.started_at = None;
+                return None;
             }
+            let status = match is_good {
+                true => Status::Succeeded,
+                false => Status::Failed,
+            };
+            Some((status, end.status_reason))
         });
-        let Some(job) = changed.await? else {
-            return Ok(());
-        };
-        if job.status == Status::Runnable {
-            tracing::info!(job = id, reason = end.status_reason, "a job is tried again");
-            return Ok(());
-        }
-        let status = if is_good {
-            Status::Succeeded
-        } else {
-            Status::Failed
-        };
-        self.ledger.end(job, status, &end.status_reason).await?;
+        settled.await?;
         Ok(())
+    }
+
+    /// Gives up what is held for an attempt.
+    async fn let_go(&self, id: &str) {
+        self.ground.leases.need(&format!("job/{id}"), []).await;
+        self.stops.lock().expect("no holder panics").remove(id);
     }
 }
 
@@ -255,13 +273,11 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 fn spec(job: &Job, work: &Work, image: &Pinned) -> Spec {
+    let attempt = job.next_attempt();
     let own = [
         ("AWS_BATCH_JOB_ID", job.id.clone()),
         ("AWS_BATCH_JQ_NAME", job.queue.clone()),
-        (
-            "AWS_BATCH_JOB_ATTEMPT",
-            (job.attempts.len() + 1).to_string(),
-        ),
+        ("AWS_BATCH_JOB_ATTEMPT", attempt.clone()),
     ];
     let index = job
         .index
@@ -272,7 +288,7 @@ fn spec(job: &Job, work: &Work, image: &Pinned) -> Spec {
         .map(|(name, value)| format!("{name}={value}"));
     let own = own.iter().map(|(name, value)| format!("{name}={value}"));
     Spec {
-        name: format!("wharf-{}-{}", log_name(&job.id), job.attempts.len() + 1),
+        name: format!("wharf-{}-{attempt}", log_name(&job.id)),
         image: image.to_string(),
         entrypoint: None,
         command: (!work.command.is_empty()).then(|| work.command.clone()),
@@ -289,7 +305,7 @@ fn spec(job: &Job, work: &Work, image: &Pinned) -> Spec {
         labels: HashMap::from([
             (ROLE.to_owned(), "job".to_owned()),
             (OWNER.to_owned(), job.id.clone()),
-            (PART.to_owned(), "main".to_owned()),
+            (PART.to_owned(), attempt),
         ]),
     }
 }

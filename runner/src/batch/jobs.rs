@@ -94,22 +94,13 @@ impl Batch {
             return Ok(true);
         }
         // The scheduler may be about to start it: whoever writes first decides.
-        let changed = self.ledger.change(&job.id, |job| {
-            if matches!(
-                job.status,
-                Status::Submitted | Status::Pending | Status::Runnable
-            ) {
-                job.is_cancelled = true;
-            }
+        let reason = reason.to_owned();
+        let is_over = self.ledger.settle(&job.id, |job| {
+            let has_begun = matches!(job.status, Status::Starting | Status::Running);
+            job.is_cancelled = !has_begun;
+            (!has_begun).then_some((Status::Failed, reason))
         });
-        match changed.await? {
-            Some(job) if job.is_cancelled => {
-                self.ledger.end(job, Status::Failed, reason).await?;
-                Ok(true)
-            }
-            Some(_) => Ok(false),
-            None => Ok(true),
-        }
+        Ok(is_over.await?)
     }
 
     async fn found(&self, input: &Input) -> Result<Job, Error> {

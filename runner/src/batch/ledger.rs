@@ -90,12 +90,25 @@ impl Ledger {
         self.store.write(work).await
     }
 
-    /// Ends a job, with all that follows: those that wait for it, and the array that it is of.
-    pub(super) async fn end(&self, job: Job, status: Status, reason: &str) -> Result<(), Error> {
-        let reason = reason.to_owned();
-        self.store
-            .write(move |connection| end(connection, job, status, &reason))
-            .await
+    /// Changes a job that isn't over, and ends it where the change gives a status and a reason, with
+    /// all that follows: those that wait for it, and the array that it is of. Gives whether it is
+    /// over.
+    pub(super) async fn settle(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut Job) -> Option<(Status, String)> + Send + 'static,
+    ) -> Result<bool, Error> {
+        let id = id.to_owned();
+        let work = move |connection: &Connection| {
+            let Some(mut job) = find(connection, &id)?.filter(|job| !job.status.is_over()) else {
+                return Ok(true);
+            };
+            match change(&mut job) {
+                Some((status, reason)) => end(connection, job, status, &reason).map(|()| true),
+                None => save(connection, &job).map(|()| false),
+            }
+        };
+        self.store.write(work).await
     }
 
     /// Jobs of a queue that can be started, the oldest first.

@@ -137,3 +137,10 @@ pub(super) struct Job {
     pub(super) terminated: Option<String>,
     pub(super) is_cancelled: bool,
 }
+
+impl Job {
+    /// The number of the attempt that comes next or is under way, from 1.
+    pub(super) fn next_attempt(&self) -> String {
+        (self.attempts.len() + 1).to_string()
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Batch;
 use super::model::{Job, Queue, Status};
 use crate::aws::Error;
-use crate::engine::{Found, OWNER, ROLE};
+use crate::engine::{Found, OWNER, PART, ROLE};
 
 /// How often is looked, whatever happens.
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,9 +23,11 @@ impl Batch {
         let containers: Vec<&Found> = found.iter().filter(is_job).collect();
         let mut known = HashSet::new();
         for job in self.ledger.started().await? {
-            let container = containers
-                .iter()
-                .find(|found| found.labels.get(OWNER) == Some(&job.id));
+            // A container of an attempt before may still be there: its end is known.
+            let attempt = job.next_attempt();
+            let container = containers.iter().find(|found| {
+                found.labels.get(OWNER) == Some(&job.id) && found.labels.get(PART) == Some(&attempt)
+            });
             let Some(work) = self.work(&job).await? else {
                 continue;
             };
@@ -102,7 +104,7 @@ impl Batch {
                     break;
                 }
                 let started = self.ledger.change(&job.id, |job| {
-                    if job.status == Status::Runnable && !job.is_cancelled {
+                    if job.status == Status::Runnable {
                         job.status = Status::Starting;
                     }
                 });
@@ -119,12 +121,11 @@ impl Batch {
         let (batch, queue, vcpus) = (self.clone(), job.queue.clone(), work.vcpus);
         *self.used().entry(queue.clone()).or_default() += vcpus;
         self.ground.tracker.spawn(async move {
-            let (stop, id) = (batch.ground.stop.clone(), job.id.clone());
+            let stop = batch.ground.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = batch.run(job, &work, container) => {}
             }
-            batch.stops.lock().expect("no holder panics").remove(&id);
             *batch.used().entry(queue).or_default() -= vcpus;
             batch.bell.notify_one();
         });

@@ -182,7 +182,13 @@ impl Ecs {
             self.ground
                 .keep_log(&format!("task-{id}-{}", task.parts[index].name), &lines)
                 .await;
-            let _ = self.set(id, |task| note(&mut task.parts[index], &exit));
+            // Until this is kept, the container is the only one who knows its exit code.
+            let tasks = &self.shelves.tasks;
+            let kept = tasks.update(id, |task| note(&mut task.parts[index], &exit));
+            if let Err(error) = kept.await {
+                tracing::error!(%error, task = id, "the end of a container can't be kept");
+                continue;
+            }
             let _ = self.ground.engine.remove(&container).await;
         }
         let changed = self.set(id, |task| {
