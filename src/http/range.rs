@@ -42,13 +42,12 @@ pub fn select(header: Option<&str>, size: u64) -> Selection {
             parts.push(part);
         }
     }
-    let asked = parts.iter().fold(0, |sum: u64, part| {
-        sum.saturating_add(part.end - part.start)
-    });
+    let mut lengths = parts.iter().map(|part| part.end - part.start);
+    let asked = lengths.try_fold(0, u64::checked_add);
     match parts.len() {
         0 => Selection::Unsatisfiable,
         // Parts that overlap would make an answer longer than the blob (RFC 9110, 17.15).
-        length if length > 1 && asked > size => Selection::Whole,
+        length if length > 1 && asked.is_none_or(|asked| asked > size) => Selection::Whole,
         _ => Selection::Parts(parts),
     }
 }
