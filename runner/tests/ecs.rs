@@ -267,6 +267,43 @@ fn a_task_runs_to_its_end_with_its_exit_code() {
 }
 
 #[test]
+fn no_exit_code_is_lost_while_the_runner_is_killed() {
+    let mut bench = Bench::new();
+    let name = bench.image("team/task:1");
+    image::push(&name, &[], "CMD [\"/bin/sh\", \"-c\", \"sleep 1; exit 7\"]");
+    let containers = json!([{"name": "main", "image": name, "memory": 32}]);
+    let options = [("--container-definitions", containers)];
+    bench.aws_with("ecs register-task-definition --family once", &options);
+    let mut arns = Vec::new();
+    for _ in 0..3 {
+        let run = bench.aws("ecs run-task --task-definition once --count 10");
+        let tasks = run["tasks"].as_array().expect("tasks");
+        arns.extend(tasks.iter().map(|task| task["taskArn"].clone()));
+    }
+    let line = format!("ecs describe-tasks --tasks {}", words(&arns));
+    until("the end of all", LIMIT * 2, || {
+        bench.kill_runner();
+        bench.start_runner();
+        let tasks = bench.aws(&line)["tasks"].clone();
+        let mut tasks = tasks.as_array()?.iter();
+        tasks
+            .all(|task| task["lastStatus"] == "STOPPED")
+            .then_some(())
+    });
+    let tasks = bench.aws(&line)["tasks"].clone();
+    let tasks = tasks.as_array().expect("tasks");
+    assert_eq!(tasks.len(), arns.len());
+    for task in tasks {
+        assert_eq!(task["containers"][0]["exitCode"], 7, "{task}");
+    }
+}
+
+fn words(arns: &[Value]) -> String {
+    let arns = arns.iter().filter_map(Value::as_str);
+    arns.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
 fn a_task_runs_until_somebody_stops_it() {
     let bench = Bench::new();
     let name = bench.image("team/task:1");
