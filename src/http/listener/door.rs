@@ -1,5 +1,6 @@
 //! What every request passes before the server's own service: it is counted as in flight, gets its
-//! peer's address, and its body has to keep coming.
+//! peer's address, and its body has to keep coming. Of a server that stops, an answer says that it
+//! is the last one of its connection.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,9 +10,11 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
 use super::Peer;
@@ -26,6 +29,8 @@ pub(super) struct Door<S> {
     service: S,
     peer: Peer,
     activity: Arc<Activity>,
+    /// Whether no answer is followed by another one.
+    last: CancellationToken,
     max_headers: usize,
     min_bytes_per_second: u64,
 }
@@ -35,12 +40,14 @@ impl<S> Door<S> {
         service: S,
         peer: Peer,
         activity: Arc<Activity>,
+        last: CancellationToken,
         config: &config::Server,
     ) -> Self {
         Self {
             service,
             peer,
             activity,
+            last,
             max_headers: config.max_headers,
             min_bytes_per_second: config.min_bytes_per_second,
         }
@@ -69,13 +76,20 @@ where
             false => Body::new(SteadyBody::new(body, self.min_bytes_per_second)),
         });
         request.extensions_mut().insert(self.peer.clone());
+        // HTTP/2 has no such header.
+        let last = (request.version() < Version::HTTP_2).then(|| self.last.clone());
         let answer = self.service.clone().oneshot(request);
         Box::pin(async move {
             let held = |body| Held {
                 body,
                 _in_flight: in_flight,
             };
-            Ok(answer.await?.map(held))
+            let mut answer = answer.await?.map(held);
+            if last.is_some_and(|last| last.is_cancelled()) {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(answer)
         })
     }
 }

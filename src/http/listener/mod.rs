@@ -5,6 +5,12 @@
 //! directions, and on how many connections there are. What is over the limits of the head is
 //! answered with 431.
 //!
+//! A client of HTTP/1 may send its next request in the moment in which the server closes the
+//! connection, and can't know whether it was carried out. So a server that stops first says
+//! `Connection: close` with every answer, for as long as a client needs that has something to ask,
+//! and only then closes the connections on which nothing came. HTTP/2 tells its clients itself
+//! which requests it took.
+//!
 //! | module | job |
 //! |---|---|
 //! | `accept` | takes connections, also when that fails for a while |
@@ -24,6 +30,7 @@ pub mod tls;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
@@ -40,6 +47,9 @@ use self::stream::Stream;
 use self::tls::Tls;
 use crate::config;
 use crate::shutdown::Shutdown;
+
+/// How long a server that stops waits for requests that are under way to it.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// The peer of a connection, an extension of each of its requests.
 #[derive(Clone, Debug)]
@@ -72,15 +82,15 @@ pub async fn serve<S>(
         idle: config.idle_timeout.duration(),
     };
     let connections = TaskTracker::new();
-    let (stopping, cut) = (CancellationToken::new(), CancellationToken::new());
+    let [last, stopping, cut] = std::array::from_fn(|_| CancellationToken::new());
     loop {
         let (stream, address, place) = tokio::select! {
             accepted = accept::next(&listener, &places) => accepted,
             () = shutdown.wished() => break,
         };
         let activity = Arc::new(Activity::default());
-        let (protocol, stopping, cut) = (Arc::clone(&protocol), stopping.clone(), cut.clone());
-        let (service, config) = (service.clone(), config.clone());
+        let (last, stopping, cut) = (last.clone(), stopping.clone(), cut.clone());
+        let (protocol, service, config) = (Arc::clone(&protocol), service.clone(), config.clone());
         let acceptor = tls.as_ref().map(|tls| tls.acceptor());
         connections.spawn(async move {
             let mut peer = Peer {
@@ -105,7 +115,7 @@ pub async fn serve<S>(
                 }
             };
             let stream = Patient::new(stream, Arc::clone(&activity), patience);
-            let door = Door::new(service, peer, Arc::clone(&activity), &config);
+            let door = Door::new(service, peer, Arc::clone(&activity), last, &config);
             let connection = protocol.speak(stream, door, &activity, &stopping);
             if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
                 tracing::debug!(%address, %error, "a connection ended badly");
@@ -114,10 +124,13 @@ pub async fn serve<S>(
         });
     }
     drop(listener);
-    stopping.cancel();
     connections.close();
     let grace = config.shutdown_grace.duration();
-    if !Shutdown::within(grace, connections.wait()).await {
+    let linger = LINGER.min(grace);
+    last.cancel();
+    Shutdown::within(linger, connections.wait()).await;
+    stopping.cancel();
+    if !Shutdown::within(grace - linger, connections.wait()).await {
         let cut_off = connections.len();
         tracing::warn!(
             cut_off,

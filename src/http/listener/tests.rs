@@ -175,6 +175,27 @@ async fn a_drain_finishes_requests_and_ends_idle_connections() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_under_way_at_the_stop_is_answered_as_the_last() {
+    let server = Server::start(|_| {}).await;
+    let request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut busy = server.say(request).await;
+    assert!(!hello(&mut busy).await.contains("connection: close"));
+    let resting = server.say("").await;
+    server.shutdown.token().cancel();
+    tokio::time::sleep(LINGER / 5).await;
+    for mut stream in [busy, resting] {
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("it is sent");
+        let answer = rest(stream).await;
+        assert_eq!(status(&answer), "200");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+    server.stopped().await;
+}
+
+#[tokio::test]
 async fn a_request_that_outlasts_the_grace_is_cut() {
     let none = Span::new(Duration::ZERO);
     let server = Server::start(|config| config.shutdown_grace = none).await;

@@ -21,34 +21,33 @@ const BLOB: usize = 24 << 20;
 const PIECES: usize = 30;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What came of a client that pushes until it is cut.
+/// Within what of the signal a request is answered, on any connection. The server waits longer.
+const ANSWERED: Duration = Duration::from_millis(200);
+
+/// What came of a client that pushes until it is told that the connection ends.
 struct Pushed {
     acknowledged: Vec<String>,
-    /// When the request began that was not answered.
-    cut: Instant,
+    /// When the request began that was not answered, where it was cut instead.
+    cut: Option<Instant>,
 }
 
 fn push(host: &str, number: usize, round: usize) -> Pushed {
     let mut acknowledged = Vec::new();
-    let mut cut = Instant::now();
-    let Ok(mut line) = Line::to(host) else {
-        return Pushed { acknowledged, cut };
-    };
+    let mut line = Line::to(host).expect("the server listens");
     for count in 0.. {
         let (text, digest) = manifest(&format!("{round}-{number}-{count}"));
-        cut = Instant::now();
-        match line.put("team/app", &format!("v{number}"), &text) {
-            Ok(answer) => {
-                assert_eq!(answer.status, 201, "{answer:?}");
-                acknowledged.push(digest);
-                if answer.header("connection") == Some("close") {
-                    cut = Instant::now();
-                    break;
-                }
-            }
-            Err(_) => break,
+        let began = Instant::now();
+        let Ok(answer) = line.put("team/app", &format!("v{number}"), &text) else {
+            let cut = Some(began);
+            return Pushed { acknowledged, cut };
+        };
+        assert_eq!(answer.status, 201, "{answer:?}");
+        acknowledged.push(digest);
+        if answer.header("connection") == Some("close") {
+            break;
         }
     }
+    let cut = None;
     Pushed { acknowledged, cut }
 }
 
@@ -142,11 +141,9 @@ fn stop_under_load(registry: &mut Registry, round: usize) -> (usize, Duration) {
             .into_iter()
             .map(|pusher| pusher.join().expect("no push was refused"))
             .collect();
-        for one in &pushed {
-            assert!(
-                one.cut > told,
-                "a push that had begun before was not answered"
-            );
+        for cut in pushed.iter().filter_map(|one| one.cut) {
+            let after = cut.saturating_duration_since(told);
+            assert!(after > ANSWERED, "a push {after:?} behind was not answered");
         }
         (pushed, told)
     });
