@@ -3,9 +3,9 @@
 //! AES-256-GCM under the server's own key, a file that only its user may read. The name of what is
 //! sealed is part of the seal, so nobody can put one row's secret into another.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -80,28 +80,9 @@ impl Sealer {
             Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        folder::make(folder_of(path)).map_err(failed)?;
-        // Two servers may start at once: each writes its own file, and one of them gets the name.
-        let temporary = path.with_extension(format!("{}.new", random::base32(8)));
-        let text = Zeroizing::new(BASE64_STANDARD.encode(random::bytes::<32>()));
-        let write = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            match fs::hard_link(&temporary, path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            fs::remove_file(&temporary)?;
-            folder::sync(folder_of(path))
-        };
-        write().map_err(failed)?;
+        // Two servers may start at once: one of them gets the name.
+        let text = Zeroizing::new(BASE64_STANDARD.encode(random::bytes::<32>()) + "\n");
+        folder::create_file(path, text.as_bytes()).map_err(failed)?;
         let bytes = read(path)?;
         Ok(Self::new(&bytes))
     }
@@ -170,16 +151,12 @@ impl std::fmt::Debug for Sealer {
 
 /// Makes the name of a key that is there durable; where it was put by others, as far as we may.
 fn settle(path: &Path) -> io::Result<()> {
-    let folder = folder_of(path);
+    let folder = path.parent().filter(|folder| folder.as_os_str() != "");
+    let folder = folder.unwrap_or(Path::new("."));
     match folder::make(folder).and_then(|()| folder::sync(folder)) {
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
         _ => Ok(()),
     }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    let folder = path.parent().filter(|folder| folder.as_os_str() != "");
-    folder.unwrap_or(Path::new("."))
 }
 
 fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
@@ -212,6 +189,8 @@ fn is_exposed(file: &Metadata) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -50,15 +50,7 @@ fn an_image_is_pulled_with_a_password_that_lies_on_no_disk() {
     let containers = json!([{"name": "main", "image": name, "memory": 32}]);
     let options = [("--container-definitions", containers)];
     bench.aws_with("ecs register-task-definition --family once", &options);
-    let run = bench.aws("ecs run-task --task-definition once");
-    let arn = run["tasks"][0]["taskArn"]
-        .as_str()
-        .expect("a task")
-        .to_owned();
-    bench
-        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
-        .succeeds();
-    let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
+    let (_, task) = bench.run_task("once", &[]);
     assert_eq!(task["containers"][0]["exitCode"], 0, "{task}");
     let kept = Command::tool("grep", ["-rlE", "wharf_|WKIA"]).arg(bench.path("runner"));
     assert_eq!(kept.run().1, "", "nothing of a credential");

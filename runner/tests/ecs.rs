@@ -247,21 +247,9 @@ fn a_task_runs_to_its_end_with_its_exit_code() {
         &[("--container-definitions", containers)],
     );
     let overrides = json!({"containerOverrides": [{"name": "main", "environment": [{"name": "WORD", "value": "hello"}]}]});
-    let run = bench.aws_with(
-        "ecs run-task --task-definition once",
-        &[("--overrides", overrides)],
-    );
-    let arn = run["tasks"][0]["taskArn"]
-        .as_str()
-        .expect("a task")
-        .to_owned();
-    bench
-        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
-        .succeeds();
-    let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
+    let (id, task) = bench.run_task("once", &[("--overrides", overrides)]);
     assert_eq!(task["containers"][0]["exitCode"], 7);
     assert_eq!(task["stopCode"], "EssentialContainerExited");
-    let id = arn.rsplit('/').next().expect("an id");
     let log = std::fs::read_to_string(bench.path(&format!("runner/logs/task-{id}-main.log")));
     assert!(log.expect("its log is kept").contains("hello"));
 }
@@ -371,15 +359,7 @@ chroot / true 2>/dev/null || echo no-chroot
         "ecs register-task-definition --family hostile",
         &[("--container-definitions", containers)],
     );
-    let run = bench.aws("ecs run-task --task-definition hostile");
-    let arn = run["tasks"][0]["taskArn"]
-        .as_str()
-        .expect("a task")
-        .to_owned();
-    bench
-        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
-        .succeeds();
-    let id = arn.rsplit('/').next().expect("an id");
+    let (id, task) = bench.run_task("hostile", &[]);
     let log = std::fs::read_to_string(bench.path(&format!("runner/logs/task-{id}-main.log")));
     let log = log.expect("its log is kept");
     for word in [
@@ -392,7 +372,6 @@ chroot / true 2>/dev/null || echo no-chroot
     ] {
         assert!(log.contains(word), "{word}: {log}");
     }
-    let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
     let hog = &task["containers"][1];
     assert_eq!(hog["exitCode"], 137, "{hog}");
     let reason = hog["reason"].as_str().unwrap_or_default();

@@ -114,15 +114,7 @@ fn tasks_and_functions_run_on_podman() {
     let containers = json!([{"name": "main", "image": name, "memory": 32}]);
     let options = [("--container-definitions", containers)];
     bench.aws_with("ecs register-task-definition --family once", &options);
-    let run = bench.aws("ecs run-task --task-definition once");
-    let arn = run["tasks"][0]["taskArn"]
-        .as_str()
-        .expect("a task")
-        .to_owned();
-    bench
-        .command(&format!("ecs wait tasks-stopped --tasks {arn}"))
-        .succeeds();
-    let task = bench.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
+    let (_, task) = bench.run_task("once", &[]);
     assert_eq!(task["containers"][0]["exitCode"], 4, "{task}");
 
     let name = bench.image("team/function:1");

@@ -6,8 +6,8 @@
 //! server with another folder doesn't start. Blobs in a bucket are every server's, and SQLite lies
 //! in the data folder itself.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use uuid::Uuid;
@@ -49,7 +49,7 @@ pub(super) async fn confirm(config: &Config, office: &Office) -> Result<(), Erro
             // The folder has its name before the database knows it, so that a kill in between leaves
             // nothing that would be refused.
             if own.is_none() {
-                write(config.data(), &path, &name).map_err(failed)?;
+                folder::create_file(&path, name.as_bytes()).map_err(failed)?;
             }
             let (never, now) = (Replace::Never, office.clock.now());
             metadata.put_document(kind, key, &name, never, now).await?;
@@ -74,12 +74,4 @@ fn read(path: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn write(data: &Path, path: &Path, name: &str) -> io::Result<()> {
-    folder::make(data)?;
-    let mut file = File::create(path)?;
-    file.write_all(name.as_bytes())?;
-    file.sync_all()?;
-    folder::sync(data)
 }

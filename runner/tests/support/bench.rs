@@ -233,6 +233,17 @@ impl Bench {
         }
     }
 
+    /// Runs a task of a family to its end, with more options, and gives its name and what it became.
+    pub(crate) fn run_task(&self, family: &str, options: &[(&str, Value)]) -> (String, Value) {
+        let run = self.aws_with(&format!("ecs run-task --task-definition {family}"), options);
+        let arn = run["tasks"][0]["taskArn"].as_str().expect("a task");
+        self.command(&format!("ecs wait tasks-stopped --tasks {arn}"))
+            .succeeds();
+        let task = self.aws(&format!("ecs describe-tasks --tasks {arn}"))["tasks"][0].clone();
+        let id = arn.rsplit('/').next().expect("a name");
+        (id.to_owned(), task)
+    }
+
     /// A path in a folder of the test.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
